@@ -1,1 +1,19 @@
-//! x
+//! The Roundtable signalling protocol without I/O.
+//!
+//! `SPEC.md` beside this crate describes the protocol; the tests hold the two equal. The crate reads no clock,
+//! socket, environment or random source: time and seeds are arguments, so a run replays from its inputs.
+//!
+//! * [`wire`] turns bytes into frames and back, totally and canonically.
+//! * [`server`] is the rendezvous: who is where, which offers are open, what is relayed to whom.
+//! * [`client`] is a peer: registration, keepalive, calls, retransmission, hole punching.
+//! * `vnet` (feature `virtual-network`) runs both against each other in virtual time.
+//!
+//! Both engines speak the same verbs: `handle_datagram`, `handle_timeout`, `poll_transmit`, `poll_event`,
+//! `poll_timeout`. Drain the output before the next input.
+
+mod keyed;
+mod time;
+pub mod wire;
+
+pub use keyed::Seed;
+pub use time::Instant;

@@ -1,0 +1,285 @@
+//! The fixed bodies, and the one place that names bincode: fixed-width, big-endian.
+//!
+//! bincode 1.3.3 is frozen here. The golden vectors hold the encoding, so that this file is the way out.
+
+use bincode::Options;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::field::BlobKindByte;
+use super::field::Field;
+use super::{
+    Address, Arrived, BlobKind, Cookie, DecodeError, Digest, HEADER, OfferId, PeerId, Session, Signature, Token,
+    TransactionId, Zeros,
+};
+
+/// A field's place within a datagram. SPEC 4
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldLayout {
+    /// The name that SPEC.md uses.
+    pub name: &'static str,
+    /// Bytes from the start of the datagram.
+    pub offset: usize,
+    /// Bytes; zero for a blob, which takes the rest.
+    pub size: usize,
+}
+
+/// A frame's body of fixed size.
+pub(crate) trait Body: Serialize + DeserializeOwned {
+    /// Bytes on the wire.
+    const SIZE: usize;
+    /// Names and sizes in order.
+    const FIELDS: &'static [(&'static str, usize)];
+
+    /// Checks each field's value.
+    fn check(&self) -> Result<(), DecodeError>;
+}
+
+macro_rules! bodies {
+    ($( $(#[$doc:meta])* $name:ident { $( $(#[$field_doc:meta])* $field:ident: $type:ty, )* } )*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+            pub struct $name { $( $(#[$field_doc])* pub $field: $type, )* }
+
+            impl Body for $name {
+                const SIZE: usize = 0 $( + <$type as Field>::SIZE )*;
+                const FIELDS: &'static [(&'static str, usize)] =
+                    &[$( (stringify!($field), <$type as Field>::SIZE), )*];
+
+                fn check(&self) -> Result<(), DecodeError> {
+                    $( if !self.$field.is_valid() {
+                        return Err(DecodeError::BadField { field: stringify!($field) });
+                    } )*
+                    Ok(())
+                }
+            }
+        )*
+    };
+}
+
+bodies! {
+    /// PING: asks for the observed address.
+    Ping {
+        /// Chosen by the client.
+        transaction: TransactionId,
+        /// As long as the answer.
+        zero: Zeros<19>,
+    }
+
+    /// PONG: answers a PING.
+    Pong {
+        /// Of the PING.
+        transaction: TransactionId,
+        /// Where the PING came from.
+        observed: Address,
+    }
+
+    /// REGISTER: asks to be known under an identifier.
+    Register {
+        /// The one held, or [`Session::NONE`].
+        session: Session,
+        /// Chosen by the client.
+        transaction: TransactionId,
+        /// Whom to register.
+        identifier: PeerId,
+        /// Of the last CHALLENGE, or [`Cookie::NONE`].
+        cookie: Cookie,
+        /// Proof of possession of a keyed identifier.
+        signature: Signature,
+    }
+
+    /// REGISTERED: the registration stands.
+    Registered {
+        /// To be sent in every later frame.
+        session: Session,
+        /// Of the REGISTER.
+        transaction: TransactionId,
+        /// Where the REGISTER came from.
+        observed: Address,
+        /// Milliseconds of silence after which the server forgets the peer.
+        ttl: u32,
+        /// Milliseconds that an offer waits for its answer.
+        timeout: u32,
+        /// Bytes of the largest blob that the server relays.
+        maxblob: u32,
+    }
+
+    /// CHALLENGE: prove that you receive at this address.
+    Challenge {
+        /// Bytes 20..36 of the frame that caused it.
+        reference: TransactionId,
+        /// To be sent in a REGISTER from the same address.
+        cookie: Cookie,
+    }
+
+    /// KEEPALIVE and KEEPALIVE_REPLY.
+    Keepalive {
+        /// The client's.
+        session: Session,
+        /// Chosen by the client.
+        transaction: TransactionId,
+        /// In the reply, where the KEEPALIVE came from; before, what the client last learnt.
+        observed: Address,
+    }
+
+    /// UNREGISTER and UNREGISTERED.
+    Unregister {
+        /// The one that ends.
+        session: Session,
+        /// Chosen by the client.
+        transaction: TransactionId,
+    }
+
+    /// The body of OFFER, ANSWER and CANDIDATE; blob bytes follow.
+    FragmentHead {
+        /// The sender's.
+        session: Session,
+        /// The call.
+        offer: OfferId,
+        /// The other peer.
+        target: PeerId,
+        /// Of the whole blob.
+        digest: Digest,
+        /// Bytes of the whole blob.
+        length: u32,
+        /// Number of the fragment, or of the candidate.
+        index: u8,
+        /// Pays for the relayed frame's address and for one notice.
+        zero: Zeros<47>,
+    }
+
+    /// The body of RELAYED_OFFER, RELAYED_ANSWER and RELAYED_CANDIDATE; blob bytes follow.
+    RelayedHead {
+        /// The receiver's.
+        session: Session,
+        /// The call.
+        offer: OfferId,
+        /// The sender.
+        source: PeerId,
+        /// Where the server sees the sender.
+        observed: Address,
+        /// Of the whole blob.
+        digest: Digest,
+        /// Bytes of the whole blob.
+        length: u32,
+        /// Number of the fragment, or of the candidate.
+        index: u8,
+    }
+
+    /// ACK and RELAYED_ACK: what has arrived, end to end.
+    Ack {
+        /// The sender's in ACK, the receiver's in RELAYED_ACK.
+        session: Session,
+        /// The call.
+        offer: OfferId,
+        /// What is acknowledged.
+        kind: BlobKindByte,
+        /// Which fragments or candidates have arrived.
+        bitmap: Arrived,
+    }
+
+    /// PUNCH: tell both peers to start.
+    Punch {
+        /// The sender's.
+        session: Session,
+        /// The call.
+        offer: OfferId,
+        /// Pays for both PUNCH_NOW.
+        zero: Zeros<106>,
+    }
+
+    /// PUNCH_NOW: start probing this address.
+    PunchNow {
+        /// The receiver's.
+        session: Session,
+        /// The call.
+        offer: OfferId,
+        /// Where the server sees the other peer.
+        peer: Address,
+        /// Authenticates the probes.
+        token: Token,
+    }
+
+    /// PROBE: do you hear me?
+    Probe {
+        /// The call.
+        offer: OfferId,
+        /// Of the PUNCH_NOW.
+        token: Token,
+        /// Chosen by the sender.
+        transaction: TransactionId,
+        /// As long as the answer.
+        zero: Zeros<19>,
+    }
+
+    /// PROBE_REPLY: answers a PROBE to where it came from.
+    ProbeReply {
+        /// The call.
+        offer: OfferId,
+        /// Of the PUNCH_NOW.
+        token: Token,
+        /// Of the PROBE.
+        transaction: TransactionId,
+        /// Where the PROBE came from.
+        observed: Address,
+    }
+
+    /// ERROR: a refusal, or a notice.
+    Refusal {
+        /// Bytes 20..36 of the refused frame.
+        reference: TransactionId,
+        /// The number of an [`ErrorCode`](super::ErrorCode).
+        code: u16,
+        /// Kind byte of the refused frame.
+        kind: u8,
+        /// See SPEC 9.
+        detail: u8,
+        /// Milliseconds after which a repeat may succeed; zero: never.
+        retry_after: u32,
+    }
+}
+
+impl Ack {
+    /// Makes an acknowledgement.
+    #[must_use]
+    pub const fn new(session: Session, offer: OfferId, kind: BlobKind, bitmap: Arrived) -> Self {
+        Self { session, offer, kind: BlobKindByte::new(kind), bitmap }
+    }
+}
+
+fn codec() -> impl Options {
+    bincode::DefaultOptions::new().with_fixint_encoding().with_big_endian().allow_trailing_bytes()
+}
+
+/// Appends the body.
+pub(super) fn write<B: Body>(body: &B, out: &mut Vec<u8>) {
+    // Writing fixed-size fields to a Vec has nothing that can fail.
+    let written = codec().serialize_into(out, body);
+    debug_assert!(written.is_ok());
+}
+
+/// Reads a body that starts at `HEADER`.
+pub(super) fn read<B: Body>(datagram: &[u8]) -> Result<B, DecodeError> {
+    if datagram.len() < HEADER + B::SIZE {
+        return Err(truncated(B::FIELDS, datagram.len()));
+    }
+    // Long enough, and no field's type refuses bytes: values are checked below.
+    let Ok(body) = codec().deserialize::<B>(&datagram[HEADER..]) else {
+        return Err(truncated(B::FIELDS, datagram.len()));
+    };
+    body.check()?;
+    Ok(body)
+}
+
+/// Names the first field that `had` bytes do not hold whole.
+fn truncated(fields: &'static [(&'static str, usize)], had: usize) -> DecodeError {
+    let mut need = HEADER;
+    for (field, size) in fields {
+        need += size;
+        if had < need {
+            return DecodeError::Truncated { field, need, had };
+        }
+    }
+    DecodeError::Truncated { field: "blob", need, had }
+}

@@ -145,6 +145,12 @@ impl OfferId {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
+
+    /// Returns it as the reference that a CHALLENGE or an ERROR about the call carries. SPEC 4
+    #[must_use]
+    pub const fn reference(&self) -> TransactionId {
+        TransactionId(self.0)
+    }
 }
 
 impl Field for OfferId {

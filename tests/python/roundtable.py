@@ -311,6 +311,16 @@ def _blob_size(kind: Kind, length: int, index: int) -> int:
     return min(length, (index + 1) * FRAGMENT) - index * FRAGMENT
 
 
+def _first_cut_field(kind: Kind, size: int) -> str:
+    """The first field that does not fit into a datagram of this size."""
+    end = 4
+    for name, field_type in LAYOUT[kind]:
+        end += field_type.size
+        if end > size:
+            break
+    return name
+
+
 def decode(data: bytes) -> Frame:
     """Decode one datagram, or raise DecodeError. Total and canonical; the order of checks is that of section 2."""
     if len(data) < 4:
@@ -327,21 +337,10 @@ def decode(data: bytes) -> Frame:
         raise DecodeError("oversized")
 
     size = fixed_size(kind)
-    blob = data[size:]
-    if len(data) < size:
-        raise DecodeError("truncated")
-    if len(blob) > (FRAGMENT if kind in BLOB_KINDS else 0):
+    if len(data) > size and kind not in BLOB_KINDS:
         raise DecodeError("trailing")
-
-    if kind in BLOB_KINDS:
-        # Length and index decide how many blob bytes there must be. In both layouts of a blob frame they
-        # are adjacent; they are checked first because the sizes cannot be judged without them.
-        at = 76 if kind < 0x80 else 95
-        expected = _blob_size(kind, int.from_bytes(data[at:at + 4], "big"), data[at + 4])
-        if len(blob) < expected:
-            raise DecodeError("truncated")
-        if len(blob) > expected:
-            raise DecodeError("trailing")
+    if len(data) < size:
+        raise DecodeError("truncated", _first_cut_field(kind, len(data)))
 
     fields: dict[str, Any] = {}
     offset = 4
@@ -355,6 +354,14 @@ def decode(data: bytes) -> Frame:
         offset += field_type.size
     if kind == Kind.REGISTER and is_plain(fields["identifier"]) and any(fields["signature"]):
         raise DecodeError("bad_field", "signature")
+
+    blob = data[size:]
+    if kind in BLOB_KINDS:
+        expected = _blob_size(kind, fields["length"], fields["index"])
+        if len(blob) < expected:
+            raise DecodeError("truncated", "blob")
+        if len(blob) > expected:
+            raise DecodeError("trailing")
     return Frame(kind, fields, bytes(blob))
 
 

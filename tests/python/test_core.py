@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import json
 import random
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
 import unittest
-from typing import Callable, Optional
+from pathlib import Path
+from typing import Any, Callable, Optional
 
 import roundtable as rt
 from roundtable import Address, Client, Code, Event, Kind
@@ -658,6 +665,105 @@ class PunchTest(Pair):
         b.answer(net.now, offer, b"yes")
         net.run(1_000)
         self.assertTrue(net.got(a, "path") and net.got(b, "path"))
+
+
+class Loopback:
+    """The server above on a real socket, in a thread."""
+
+    def __init__(self, host: str = "127.0.0.1"):
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((host, 0))
+        self.socket.settimeout(0.05)
+        self.host, self.port = host, self.socket.getsockname()[1]
+        self.server = FakeServer(self, random.Random(1))  # type: ignore[arg-type]
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def send(self, source: Address, to: Address, data: bytes) -> None:
+        self.socket.sendto(data, tuple(to))
+
+    def run(self) -> None:
+        while not self.stopped.is_set():
+            self.server.tick(rt.now_ms())
+            try:
+                data, source = self.socket.recvfrom(2048)
+            except TimeoutError:
+                continue
+            self.server.handle(rt.now_ms(), data, Address(source[0], source[1]))
+
+    def close(self) -> None:
+        self.stopped.set()
+        self.thread.join()
+        self.socket.close()
+
+
+class CommandLineTest(unittest.TestCase):
+    A, B = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+
+    def setUp(self) -> None:
+        self.loopback = Loopback()
+        self.addCleanup(self.loopback.close)
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name)
+        (self.directory / "offer").write_bytes(blob_of(20_000))
+        (self.directory / "answer").write_bytes(blob_of(10_000, 8))
+
+    def start(self, command: str, *options: Any, host: Optional[str] = None, port: int = 0) -> subprocess.Popen:
+        script = Path(__file__).with_name("client.py")
+        words = [sys.executable, script, command, host or self.loopback.host, port or self.loopback.port, *options]
+        return subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True)
+
+    def finish(self, process: subprocess.Popen) -> tuple[int, list[dict[str, Any]], str]:
+        out, err = process.communicate(timeout=60)
+        return process.returncode, [json.loads(line) for line in out.splitlines()], err
+
+    def callee(self, *options: Any) -> subprocess.Popen:
+        process = self.start("listen", "--id", self.B, "--count", 1, "--timeout", 50, "--linger", 1, *options)
+        assert process.stdout is not None
+        process.stdout.readline()  # registered
+        return process
+
+    def caller(self, *options: Any) -> subprocess.Popen:
+        return self.start("call", "--id", self.A, "--to", self.B, "--offer", self.directory / "offer", "--linger", 0.3,
+                          "--answer-out", self.directory / "answered", *options)
+
+    def test_ping(self) -> None:
+        code, lines, err = self.finish(self.start("ping"))
+        self.assertEqual((code, lines[0]["event"], err), (0, "pong", ""))
+
+    def test_ping_over_ipv6(self) -> None:
+        try:
+            loopback = Loopback("::1")
+        except OSError:
+            self.skipTest("no IPv6 here")
+        self.addCleanup(loopback.close)
+        code, lines, _ = self.finish(self.start("ping", host="::1", port=loopback.port))
+        self.assertEqual(code, 0)
+        self.assertTrue(lines[0]["observed"].startswith("[::1]:"))
+
+    def test_call_with_everything_under_loss(self) -> None:
+        callee = self.callee("--answer", self.directory / "answer", "--offer-out", self.directory / "offers",
+                             "--drop", 10, "--seed", 1)
+        caller = self.caller("--candidates", 10, "--punch", "--drop", 10, "--seed", 2)
+        code, lines, err = self.finish(caller)
+        self.assertEqual((code, err), (0, ""), lines)
+        self.assertIn("path", [line["event"] for line in lines])
+        self.assertEqual((self.directory / "answered").read_bytes(), blob_of(10_000, 8))
+        code, lines, err = self.finish(callee)
+        self.assertEqual((code, err), (0, ""), lines)
+        self.assertEqual(len([line for line in lines if line["event"] == "candidate"]), 10)
+        self.assertEqual([path.read_bytes() for path in (self.directory / "offers").iterdir()], [blob_of(20_000)])
+
+    def test_decline_and_unknown_peer(self) -> None:
+        code, _, err = self.finish(self.caller())
+        self.assertEqual((code, err), (1, "call: failed: peer_unknown\n"))
+        callee = self.callee("--decline")
+        code, _, err = self.finish(self.caller())
+        self.assertEqual((code, err), (1, "call: failed: declined\n"))
+        self.assertEqual(self.finish(callee)[0], 0)
 
 
 if __name__ == "__main__":

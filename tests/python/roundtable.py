@@ -441,7 +441,9 @@ class Rtt:
             self.backoff *= 2
 
     def restore(self) -> None:
-        self.backoff = 1
+        """Progress ends the backoff; but while nothing is measured, the backoff is all that is known of a long path."""
+        if self.srtt is not None:
+            self.backoff = 1
 
 
 class Piece(NamedTuple):
@@ -529,12 +531,15 @@ class Transfer:
         """Take a RELAYED_ACK. Bits of pieces that were never sent are ignored."""
         news = [i for i in sorted(self._sent) if bitmap >> i & 1 and not self.acked >> i & 1]
         self._last_ack = now
+        if news:
+            # A bitmap does not say which fragment caused the ACK, and it repeats what earlier ACKs, now lost, said.
+            # So the time is taken on the fragment sent last of those it brings, if that was sent once (Karn).
+            latest = max(news, key=lambda i: self._sent[i].serial)
+            if self._sent[latest].count == 1 and latest in self._in_flight:
+                self.rtt.sample(now - self._sent[latest].at)
         self.rtt.restore()
         if not news:
             return
-        once = [self._sent[i] for i in news if self._sent[i].count == 1]
-        if once:  # Karn: only what was sent once tells the round-trip time
-            self.rtt.sample(now - max(once, key=lambda sent: sent.serial).at)
         for index in news:
             self.acked |= 1 << index
             self._in_flight.discard(index)

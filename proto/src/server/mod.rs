@@ -314,7 +314,8 @@ impl Server {
         let code = match error {
             DecodeError::BadVersion { .. } if towards_server && datagram.len() >= Kind::Error.size() => {
                 let refused = Refused { detail: VERSION, ..Refused::from(ErrorCode::Version) };
-                return self.refuse(path, number, TransactionId([0; 16]), refused);
+                let reference = bytes_at(datagram, 20).unwrap_or_default();
+                return self.refuse(path, number, TransactionId(reference), refused);
             }
             DecodeError::BadVersion { .. } | DecodeError::BadMagic { .. } => {
                 return Outcome::Dropped(DropReason::from(error));

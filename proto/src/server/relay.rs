@@ -104,6 +104,9 @@ impl Server {
     /// Tells both peers, at the same moment, where to probe. SPEC 8
     pub(super) fn punch(&mut self, now: Instant, sender: Sender, punch: &Punch) -> Result<Outcome, Refused> {
         let (_, other) = self.other_peer(now, sender, &punch.offer)?;
+        if self.offers.find(&punch.offer).is_none_or(|offer| offer.stage != Stage::Answered) {
+            return Err(ErrorCode::NotPermitted.into());
+        }
         let token = self.token(&punch.offer);
         for (to, session, peer) in [
             (sender.path, sender.session, other.path.remote),

@@ -11,7 +11,7 @@ use serde::ser::{Serialize, SerializeTuple, Serializer};
 use sha2::{Digest as _, Sha256};
 
 /// What a body needs to know of a field's type.
-pub trait Field {
+pub(super) trait Field {
     /// Bytes on the wire.
     const SIZE: usize;
 

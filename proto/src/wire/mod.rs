@@ -11,8 +11,8 @@ mod frame;
 mod kind;
 
 pub use body::{
-    Ack, Challenge, FieldLayout, FragmentHead, Keepalive, Ping, Pong, Probe, ProbeReply, Punch, PunchNow, Refusal,
-    Register, Registered, RelayedHead, Unregister,
+    Ack, Challenge, FieldLayout, FragmentHead, Keepalive, Ping, Pong, Probe, ProbeReply, Punch, PunchNow,
+    Refusal, Register, Registered, RelayedHead, Unregister,
 };
 pub use error::{DecodeError, ErrorCode};
 pub use field::{

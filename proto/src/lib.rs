@@ -13,6 +13,7 @@
 
 pub mod client;
 mod keyed;
+pub mod server;
 mod time;
 pub mod wire;
 

@@ -16,8 +16,8 @@ pub use body::{
 };
 pub use error::{DecodeError, ErrorCode};
 pub use field::{
-    Address, AddressError, Arrived, Cookie, Digest, OfferId, PeerId, PeerIdError, Session, Signature, Token,
-    TransactionId, Zeros,
+    Address, AddressError, Arrived, BlobKindByte, Cookie, Digest, OfferId, PeerId, PeerIdError, Session,
+    Signature, Token, TransactionId, Zeros,
 };
 pub use fragment::{Fragment, Relayed, fragment_count, fragment_range};
 pub use frame::{Frame, decode, layout};

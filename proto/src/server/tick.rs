@@ -21,8 +21,9 @@ impl Tick {
     /// Returns the least time that can have passed from `earlier` until now; zero if that is later.
     pub(super) fn since(self, earlier: Self) -> Duration {
         let ticks = self.0.wrapping_sub(earlier.0).cast_signed();
-        // A tick is a whole interval: from the end of one to the start of another passes one less.
-        let whole = u64::from(u32::try_from(ticks - 1).unwrap_or(0));
+        // A tick is a whole interval: from the end of one to the start of another passes one less. Cookies bring any
+        // tick, so the farthest too.
+        let whole = u64::from(u32::try_from(ticks.saturating_sub(1)).unwrap_or(0));
         Duration::from_micros(whole * 1_000_000 / PER_SECOND)
     }
 
@@ -68,5 +69,11 @@ mod tests {
         assert!(seconds(wrap + 5).is_after(seconds(wrap - 5)));
         assert!(seconds(wrap + 5).since(seconds(wrap - 5)) > Duration::from_millis(9900));
         assert_eq!(seconds(wrap - 5).since(seconds(wrap + 5)), Duration::ZERO);
+    }
+
+    #[test]
+    fn tick_half_a_turn_away_counts_as_later() {
+        let far = Tick(1 << 31);
+        assert_eq!((Tick(0).since(far), far.since(Tick(0))), (Duration::ZERO, Duration::ZERO));
     }
 }

@@ -93,6 +93,30 @@ fn cookie_is_good_for_its_lifetime_and_no_longer() {
 }
 
 #[test]
+fn forged_cookie_gets_a_challenge() {
+    let mut rig = Rig::new();
+    let cookie = rig.cookie(ALICE);
+    for bit in 0..128 {
+        let mut forged = cookie;
+        forged.0[bit / 8] ^= 1 << (bit % 8);
+        assert_challenged(&mut rig, ALICE, &register(Session::NONE, id(1), forged));
+    }
+    assert_eq!(rig.server.peers(), 0);
+}
+
+#[test]
+fn cookie_of_any_time_is_refused_without_a_panic() {
+    let mut rig = Rig::new();
+    let cookie = rig.cookie(ALICE);
+    let now = u32::from_be_bytes([cookie.0[0], cookie.0[1], cookie.0[2], cookie.0[3]]);
+    for distance in [1, 4095, 4096, i32::MAX as u32, i32::MIN as u32, i32::MIN as u32 + 1, u32::MAX] {
+        let mut forged = cookie;
+        forged.0[..4].copy_from_slice(&now.wrapping_add(distance).to_be_bytes());
+        assert_challenged(&mut rig, ALICE, &register(Session::NONE, id(1), forged));
+    }
+}
+
+#[test]
 fn cookie_of_another_server_is_worth_nothing() {
     let mut rig = Rig::seeded(small(), 1);
     let foreign = Rig::seeded(small(), 2).cookie(ALICE);

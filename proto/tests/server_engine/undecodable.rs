@@ -1,5 +1,7 @@
 //! SPEC 9: who is told that a datagram is no frame.
 
+use std::net::SocketAddr;
+
 use roundtable_proto::server::{DropReason, Outcome};
 use roundtable_proto::wire::{ErrorCode, Frame, Kind, Refusal, Session, TransactionId, VERSION};
 
@@ -58,6 +60,26 @@ fn live_session_at_its_address_is_told_that_a_kind_is_unknown() {
             let sent = rig.bytes(ALICE, &datagram(VERSION, kind, session, length));
             assert_eq!(sent, [to(ALICE, &expected)]);
         }
+    }
+}
+
+#[test]
+fn nobody_else_is_told_anything() {
+    let mut rig = Rig::new();
+    let session = rig.join(ALICE, id(1));
+    let neighbour = SocketAddr::new(ALICE.ip(), ALICE.port() + 1);
+    let unknown = DropReason::UnknownKind;
+    for (from, named) in [(ALICE, STRANGE), (ALICE, Session::NONE), (CAROL, session), (neighbour, session)] {
+        for datagram in malformed(named) {
+            assert_eq!(rig.bytes(from, &datagram), []);
+            assert_eq!(rig.outcome, Outcome::Dropped(DropReason::Malformed));
+        }
+        assert_eq!(rig.bytes(from, &datagram(VERSION, 0x3F, named, 1180)), []);
+        assert_eq!(rig.outcome, Outcome::Dropped(unknown));
+    }
+    rig.frame(ALICE, &unregister(session));
+    for datagram in malformed(session) {
+        assert_eq!(rig.bytes(ALICE, &datagram), []);
     }
 }
 

@@ -341,7 +341,7 @@ impl Server {
     /// Ends an offer whose time is over. The notice goes to the address that paid for it, or nowhere. SPEC 11
     fn handle_offer_over(&mut self, offer: &Offer) {
         let caller =
-            self.registry.by_session(offer.caller).map(|(slot, peer)| (slot, peer.path(), peer.proved));
+            self.registry.by_session(offer.caller).map(|(slot, peer)| (slot, peer.path(), peer.endpoint));
         if let Some((slot, ..)) = caller {
             self.registry.offer_closed(slot);
         }
@@ -351,7 +351,7 @@ impl Server {
                 self.counters.offers_timed_out += 1;
                 self.event(Event::OfferTimedOut { offer: offer.id });
                 match caller {
-                    Some((_, path, proved)) if proved == offer.payer => {
+                    Some((_, path, endpoint)) if endpoint == offer.payer => {
                         let kind = Kind::Offer.number();
                         self.refuse(path, kind, offer.id.reference(), ErrorCode::Timeout.into());
                     }

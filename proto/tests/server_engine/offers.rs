@@ -228,6 +228,26 @@ fn caller_that_moved_and_repeated_gets_the_notice_at_the_new_address() {
 }
 
 #[test]
+fn caller_back_at_the_address_that_paid_gets_its_notice() {
+    let mut rig = Rig::new();
+    let (alice, _) = rig.ringing();
+    for address in [CAFE, ALICE] {
+        rig.pass(secs(1));
+        rig.register(address, alice, id(1));
+    }
+    assert_eq!(rig.pass(secs(40)), [timed_out()]);
+}
+
+#[test]
+fn caller_that_registered_again_at_the_same_address_gets_its_notice() {
+    let mut rig = Rig::new();
+    let (alice, _) = rig.ringing();
+    rig.pass(secs(1));
+    assert_eq!(rig.register(ALICE, alice, id(1)), alice);
+    assert_eq!(rig.pass(secs(40)), [timed_out()]);
+}
+
+#[test]
 fn caller_that_left_gets_no_notice_even_if_it_came_back() {
     let mut rig = Rig::new();
     let (alice, _) = rig.ringing();

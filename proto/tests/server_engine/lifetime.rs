@@ -90,3 +90,18 @@ fn server_that_nobody_uses_wants_no_waking() {
     let due = rig.server.poll_timeout().unwrap();
     assert!(due >= rig.now + PEER_TTL - millis(1) && due <= rig.now + PEER_TTL + PEER_TTL_SLACK);
 }
+
+#[test]
+fn years_without_a_peer_cost_the_first_one_no_sweeping() {
+    let mut rig = Rig::with(small());
+    rig.pass(secs(3 * 365 * 86_400));
+    let (alice, bob) = rig.ringing();
+    let mut calls = 0;
+    while rig.server.poll_timeout().is_some_and(|due| due <= rig.now) {
+        rig.server.handle_timeout(rig.now);
+        calls += 1;
+    }
+    assert!(calls <= 1, "{calls}");
+    assert!(rig.is_live(ALICE, alice) && rig.is_live(BOB, bob));
+    assert_eq!(rig.pass(secs(31)).len(), 1);
+}

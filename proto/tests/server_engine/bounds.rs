@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use roundtable_proto::server::{Config, DropReason, EVENTS_MAX, Event, Outcome, SWEEP_MAX};
-use roundtable_proto::wire::{DATAGRAM_MAX, ErrorCode, Kind, OfferId, PeerId};
+use roundtable_proto::wire::{BlobKind, DATAGRAM_MAX, ErrorCode, Kind, OfferId, PeerId};
 
 use crate::rig::*;
 
@@ -102,7 +102,7 @@ fn one_received_train_of_64_always_fits_the_outbox() {
     let mut rig = Rig::new();
     let (alice, _) = rig.answered();
     let blob = vec![9; 65_536];
-    let biggest = fragment(roundtable_proto::wire::BlobKind::Offer, alice, call(1), id(2), &blob, 0);
+    let biggest = fragment(BlobKind::Offer, alice, call(1), id(2), &blob, 0);
     for frame in [biggest, punch(alice, call(1)), ping()] {
         for _ in 0..64 {
             let outcome = rig.server.handle_datagram(rig.now, ALICE.into(), &frame.to_vec());
@@ -118,13 +118,32 @@ fn trains_keep_order_and_lengths() {
     let (alice, _) = rig.couple();
     let blob = vec![9; 2500];
     for index in 0..3 {
-        let frame = fragment(roundtable_proto::wire::BlobKind::Offer, alice, call(1), id(2), &blob, index);
+        let frame = fragment(BlobKind::Offer, alice, call(1), id(2), &blob, index);
         rig.server.handle_datagram(rig.now, ALICE.into(), &frame.to_vec());
     }
     let transmit = rig.server.poll_transmit().unwrap();
     assert_eq!((transmit.path.remote, transmit.segment_size), (BOB, 1124));
     assert_eq!(transmit.datagrams().map(<[u8]>::len).collect::<Vec<_>>(), [1124, 1124, 552]);
     assert_eq!(rig.server.poll_transmit(), None);
+}
+
+#[test]
+fn trains_are_no_longer_than_the_kernel_takes() {
+    let mut rig = Rig::new();
+    let (alice, _) = rig.couple();
+    let blob = vec![9; 65_536];
+    for frame in [keepalive(alice), fragment(BlobKind::Offer, alice, call(1), id(2), &blob, 0)] {
+        for _ in 0..64 {
+            rig.server.handle_datagram(rig.now, ALICE.into(), &frame.to_vec());
+        }
+        let mut count = 0;
+        while let Some(transmit) = rig.server.poll_transmit() {
+            // One send takes 64 segments, less some room, and the payload of the longest UDP datagram.
+            assert!(transmit.datagrams().count() <= 60 && transmit.contents.len() <= 65_507);
+            count += transmit.datagrams().count();
+        }
+        assert_eq!(count, 64);
+    }
 }
 
 #[test]

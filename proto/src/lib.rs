@@ -13,6 +13,8 @@
 
 mod keyed;
 mod time;
+#[cfg(feature = "virtual-network")]
+pub mod vnet;
 pub mod wire;
 
 pub use keyed::Seed;

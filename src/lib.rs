@@ -1,1 +1,19 @@
-//! x
+//! Rendezvous for peer-to-peer voice over one UDP socket: server, client, configuration.
+//!
+//! [`Server`] drives the pure engine of `roundtable-proto` over a socket; an application or a test rig embeds it, and
+//! the program `signallingserver` is a thin shell around it. The protocol is described in `proto/SPEC.md`.
+//!
+//! Without the feature `cli` nothing of the two programs' command lines is pulled in.
+
+#[cfg(feature = "cli")]
+pub mod cli;
+mod clock;
+pub mod config;
+#[cfg(feature = "cli")]
+pub mod logging;
+mod seed;
+pub mod server;
+mod socket;
+
+pub use roundtable_proto as proto;
+pub use server::{Server, Stats, StatsHandle};

@@ -53,6 +53,11 @@ impl Prf {
         Self(bytes)
     }
 
+    /// Makes a function whose key is a tag of another.
+    pub(crate) const fn from_tag(tag: [u8; 16]) -> Self {
+        Self(tag)
+    }
+
     /// Returns the tag of `message` in the given `domain`.
     pub(crate) fn tag(&self, domain: u8, message: &[u8]) -> [u8; 16] {
         let mut hasher = SipHasher24::new_with_key(&self.0);

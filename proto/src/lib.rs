@@ -12,6 +12,7 @@
 //! `poll_timeout`. Drain the output before the next input.
 
 mod keyed;
+pub mod server;
 mod time;
 #[cfg(feature = "virtual-network")]
 pub mod vnet;

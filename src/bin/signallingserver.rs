@@ -1,2 +1,27 @@
-//! x
-fn main() {}
+//! The rendezvous server as a program: arguments, configuration, logger, run.
+
+use std::process::ExitCode;
+
+use roundtable_signalling::cli::{self, Arguments, Failure, Invocation};
+use roundtable_signalling::config::Config;
+use roundtable_signalling::logging;
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn start() -> Result<(), Failure> {
+    let arguments = match Arguments::from_env()? {
+        Invocation::Run(arguments) => arguments,
+        Invocation::Print(text) => {
+            cli::print(&text);
+            return Ok(());
+        }
+    };
+    let (config, origin) = Config::load_or_default(arguments.config_file())?;
+    logging::start(&config)?;
+    cli::run(&config, &origin)
+}

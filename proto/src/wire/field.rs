@@ -11,7 +11,7 @@ use serde::ser::{Serialize, SerializeTuple, Serializer};
 use sha2::{Digest as _, Sha256};
 
 /// What a body needs to know of a field's type.
-pub trait Field {
+pub(super) trait Field {
     /// Bytes on the wire.
     const SIZE: usize;
 
@@ -144,6 +144,12 @@ impl OfferId {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+
+    /// Returns it as the reference that a CHALLENGE or an ERROR about the call carries. SPEC 4
+    #[must_use]
+    pub const fn reference(&self) -> TransactionId {
+        TransactionId(self.0)
     }
 }
 

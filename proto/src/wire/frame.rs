@@ -2,8 +2,8 @@
 
 use super::body::{self, Body, FieldLayout};
 use super::{
-    Ack, BlobKind, Challenge, DATAGRAM_MAX, DecodeError, Fragment, HEADER, Keepalive, Kind, MAGIC, Ping, Pong, Probe,
-    ProbeReply, Punch, PunchNow, Refusal, Register, Registered, Relayed, Unregister, VERSION,
+    Ack, BlobKind, Challenge, DATAGRAM_MAX, DecodeError, Fragment, HEADER, Keepalive, Kind, MAGIC, Ping,
+    Pong, Probe, ProbeReply, Punch, PunchNow, Refusal, Register, Registered, Relayed, Unregister, VERSION,
 };
 
 /// One datagram's meaning. SPEC 4
@@ -74,7 +74,8 @@ pub fn decode(datagram: &[u8]) -> Result<Frame<'_>, DecodeError> {
 
 fn decode_header(datagram: &[u8]) -> Result<Kind, DecodeError> {
     let &[a, b, version, kind, ..] = datagram else {
-        let (field, need) = [("magic", 2), ("version", 3), ("kind", HEADER)][datagram.len().saturating_sub(1).min(2)];
+        let (field, need) =
+            [("magic", 2), ("version", 3), ("kind", HEADER)][datagram.len().saturating_sub(1).min(2)];
         return Err(DecodeError::Truncated { field, need, had: datagram.len() });
     };
     if [a, b] != MAGIC {

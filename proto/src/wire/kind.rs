@@ -2,8 +2,8 @@
 
 use super::HEADER;
 use super::body::{
-    Ack, Body, Challenge, FragmentHead, Keepalive, Ping, Pong, Probe, ProbeReply, Punch, PunchNow, Refusal, Register,
-    Registered, RelayedHead, Unregister,
+    Ack, Body, Challenge, FragmentHead, Keepalive, Ping, Pong, Probe, ProbeReply, Punch, PunchNow, Refusal,
+    Register, Registered, RelayedHead, Unregister,
 };
 
 /// Which way a kind of frame travels. SPEC 2

@@ -11,13 +11,13 @@ mod frame;
 mod kind;
 
 pub use body::{
-    Ack, Challenge, FieldLayout, FragmentHead, Keepalive, Ping, Pong, Probe, ProbeReply, Punch, PunchNow, Refusal,
-    Register, Registered, RelayedHead, Unregister,
+    Ack, Challenge, FieldLayout, FragmentHead, Keepalive, Ping, Pong, Probe, ProbeReply, Punch, PunchNow,
+    Refusal, Register, Registered, RelayedHead, Unregister,
 };
 pub use error::{DecodeError, ErrorCode};
 pub use field::{
-    Address, AddressError, Arrived, Cookie, Digest, OfferId, PeerId, PeerIdError, Session, Signature, Token,
-    TransactionId, Zeros,
+    Address, AddressError, Arrived, BlobKindByte, Cookie, Digest, OfferId, PeerId, PeerIdError, Session,
+    Signature, Token, TransactionId, Zeros,
 };
 pub use fragment::{Fragment, Relayed, fragment_count, fragment_range};
 pub use frame::{Frame, decode, layout};

@@ -1,0 +1,40 @@
+//! The limits that an operator sets.
+
+use std::time::Duration;
+
+use crate::wire::BLOB_MAX;
+
+/// What the server engine is allowed to do and to hold.
+///
+/// Tables are reserved for the limits at once and become resident as they fill: about 130 bytes for each peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Registered peers, at most; 1 to 2^30.
+    pub max_peers: u32,
+    /// Open offers in all, at most; 1 to 2^30.
+    pub max_offers: u32,
+    /// Open offers of one caller, at most.
+    pub max_peer_offers: u16,
+    /// Bytes of a relayed blob, at most; no more than [`BLOB_MAX`] has any effect.
+    pub max_blob: u32,
+    /// Whether plain identifiers are taken.
+    pub plain_ids: bool,
+    /// How long an offer waits for its answer.
+    pub offer_timeout: Duration,
+    /// Whether [`Event`](super::Event)s are kept for `poll_event`.
+    pub events: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_peers: 1_000_000,
+            max_offers: 200_000,
+            max_peer_offers: 16,
+            max_blob: BLOB_MAX as u32,
+            plain_ids: true,
+            offer_timeout: Duration::from_secs(30),
+            events: false,
+        }
+    }
+}

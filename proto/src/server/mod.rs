@@ -1,0 +1,406 @@
+//! The rendezvous: takes datagrams and time, gives datagrams. Never sees a socket or a clock.
+//!
+//! A datagram's way: decode, gate (is the source who it says?), registry and offers (who is where, what is open),
+//! outbox. An answer is never longer than what caused it (SPEC 11), and nothing is stored for an address that has not
+//! proved itself.
+//!
+//! ```
+//! use roundtable_proto::server::{Config, Path, Server};
+//! use roundtable_proto::{Instant, Seed};
+//!
+//! let mut now = Instant::ORIGIN;
+//! let mut server = Server::new(now, Config::default(), Seed::from_number(7));
+//! # let received: Vec<(std::net::SocketAddr, Vec<u8>)> = vec![];
+//! // The loop of a driver: input, then drain the output.
+//! for (source, datagram) in received {
+//!     server.handle_datagram(now, Path::from(source), &datagram);
+//!     while let Some(transmit) = server.poll_transmit() {
+//!         // send transmit.datagrams() to transmit.path
+//!     }
+//! }
+//! if server.poll_timeout().is_some_and(|at| at <= now) {
+//!     server.handle_timeout(now);
+//! }
+//! ```
+
+mod config;
+mod cookie;
+mod index;
+mod offers;
+mod outbox;
+mod outcome;
+mod path;
+mod register;
+mod registry;
+mod relay;
+mod slab;
+mod tick;
+mod wheel;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+pub use config::Config;
+pub use cookie::COOKIE_LIFETIME;
+pub use outbox::Transmit;
+pub use outcome::{Counters, DropReason, Event, Outcome};
+pub use path::{Path, Via};
+pub use registry::{PEER_TTL, PEER_TTL_SLACK};
+
+use crate::Instant;
+use crate::keyed::{Prf, Seed};
+use crate::wire::{
+    self, Address, Challenge, DecodeError, ErrorCode, Frame, Keepalive, Kind, Pong, Refusal, Session,
+    TransactionId, Unregister, VERSION,
+};
+use cookie::Cookies;
+use offers::{Offer, Offers, Stage};
+use outbox::Outbox;
+use path::Endpoint;
+use registry::{PeerSlot, Registry, Standing};
+
+/// For how long after its start a server asks to retry what it does not know. SPEC 10
+pub const RESTART_GRACE: Duration = Duration::from_millis(30_000);
+/// The `retry_after` that it then gives. SPEC 10
+pub const RESTART_RETRY: Duration = Duration::from_millis(500);
+/// Peers and offers that one [`Server::handle_timeout`] looks at, at most, so that no sweep holds datagrams up.
+pub const SWEEP_MAX: usize = 256;
+/// Events that wait for `poll_event`, at most; the oldest go first.
+pub const EVENTS_MAX: usize = 4096;
+
+/// The server engine. Two with the same seed and the same inputs give the same outputs.
+pub struct Server {
+    config: Config,
+    started: Instant,
+    cookies: Cookies,
+    registry: Registry,
+    offers: Offers,
+    tokens: Prf,
+    outbox: Outbox,
+    events: VecDeque<Event>,
+    counters: Counters,
+}
+
+/// A refusal on its way to the wire.
+#[derive(Clone, Copy)]
+struct Refused {
+    code: ErrorCode,
+    detail: u8,
+    retry_after: Duration,
+}
+
+impl From<ErrorCode> for Refused {
+    /// Final: a repeat will not succeed.
+    fn from(code: ErrorCode) -> Self {
+        Self { code, detail: 0, retry_after: Duration::ZERO }
+    }
+}
+
+/// A frame's sender, whose session and address fit.
+#[derive(Clone, Copy)]
+struct Sender {
+    path: Path,
+    slot: PeerSlot,
+    session: Session,
+}
+
+impl Server {
+    /// Makes a server that knows nobody. `seed` must be unpredictable.
+    #[must_use]
+    pub fn new(now: Instant, config: Config, seed: Seed) -> Self {
+        Self {
+            started: now,
+            cookies: Cookies::new(now, &seed),
+            registry: Registry::new(now, config.max_peers, &seed),
+            offers: Offers::new(now, config.max_offers, &seed),
+            tokens: seed.key(b't'),
+            outbox: Outbox::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            config,
+        }
+    }
+
+    /// Takes one datagram. Drain [`Server::poll_transmit`] before the next, or after a few: what one received train
+    /// causes fits.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) -> Outcome {
+        let outcome = if self.outbox.has_room() {
+            match wire::decode(datagram) {
+                Ok(frame) => self.handle_frame(now, path, &frame),
+                Err(error) => self.handle_undecodable(path, datagram, error),
+            }
+        } else {
+            Outcome::Dropped(DropReason::OutboxFull)
+        };
+        self.counters.count_in(datagram.len(), outcome);
+        outcome
+    }
+
+    /// Does what is due: offers time out, silent peers are forgotten. Looks at no more than [`SWEEP_MAX`]; if more is
+    /// due, [`Server::poll_timeout`] says so at once.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..SWEEP_MAX {
+            if !self.outbox.has_room() {
+                return;
+            }
+            match self.offers.sweep(now) {
+                Some(Some(offer)) => self.handle_offer_over(&offer),
+                Some(None) => {}
+                None => break,
+            }
+        }
+        for _ in 0..SWEEP_MAX {
+            match self.registry.sweep(now) {
+                Some(Some(peer)) => {
+                    self.counters.forgotten += 1;
+                    self.event(Event::Forgotten { peer: peer.identifier });
+                }
+                Some(None) => {}
+                None => break,
+            }
+        }
+    }
+
+    /// Gives what is to be sent next.
+    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
+        self.outbox.pop()
+    }
+
+    /// Gives the next change of state, if the configuration asks for them.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Says when [`Server::handle_timeout`] wants to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.offers.next_sweep(), self.registry.next_sweep()].into_iter().flatten().min()
+    }
+
+    /// Returns what has been counted.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Counts the registered peers.
+    #[must_use]
+    pub const fn peers(&self) -> u32 {
+        self.registry.len()
+    }
+
+    /// Counts the open offers.
+    #[must_use]
+    pub const fn offers(&self) -> u32 {
+        self.offers.len()
+    }
+
+    /// Checks what must hold between the parts, by looking at everything: for tests.
+    ///
+    /// # Errors
+    /// What does not hold.
+    #[doc(hidden)]
+    pub fn check_invariants(&self) -> Result<(), &'static str> {
+        self.registry.check_invariants()?;
+        let mut of_live_callers = 0;
+        for offer in self.offers.iter() {
+            if self.offers.find(&offer.id).is_none() {
+                return Err("an offer's id does not lead to it");
+            }
+            of_live_callers += u64::from(self.registry.by_session(offer.caller).is_some());
+        }
+        if of_live_callers != self.registry.offers_counted() {
+            return Err("the callers' counts of open offers are wrong");
+        }
+        if self.registry.len() > self.config.max_peers || self.offers.len() > self.config.max_offers {
+            return Err("a table is larger than the configuration allows");
+        }
+        if self.counters.outcomes() != self.counters.datagrams_in {
+            return Err("the outcomes do not add up to the datagrams");
+        }
+        Ok(())
+    }
+
+    fn handle_frame(&mut self, now: Instant, path: Path, frame: &Frame<'_>) -> Outcome {
+        let kind = frame.kind();
+        self.counters.count_kind_in(kind);
+        let (session, reference) = match frame {
+            Frame::Ping(ping) => {
+                let observed = Address::from(path.remote);
+                self.send(path, &Frame::Pong(Pong { transaction: ping.transaction, observed }));
+                return Outcome::Answered(Kind::Pong);
+            }
+            Frame::Register(register) => return self.handle_register(now, path, register),
+            Frame::Keepalive(keepalive) => (keepalive.session, keepalive.transaction),
+            Frame::Unregister(unregister) => (unregister.session, unregister.transaction),
+            Frame::Offer(fragment) | Frame::Answer(fragment) | Frame::Candidate(fragment) => {
+                (fragment.head().session, fragment.head().offer.reference())
+            }
+            Frame::Ack(ack) => (ack.session, ack.offer.reference()),
+            Frame::Punch(punch) => (punch.session, punch.offer.reference()),
+            Frame::Probe(_)
+            | Frame::ProbeReply(_)
+            | Frame::Pong(_)
+            | Frame::Registered(_)
+            | Frame::Challenge(_)
+            | Frame::KeepaliveReply(_)
+            | Frame::Unregistered(_)
+            | Frame::RelayedOffer(_)
+            | Frame::RelayedAnswer(_)
+            | Frame::RelayedCandidate(_)
+            | Frame::RelayedAck(_)
+            | Frame::PunchNow(_)
+            | Frame::Error(_) => return Outcome::Dropped(DropReason::NotForServer),
+        };
+        let Standing::Here(slot) = self.registry.standing(session, &Endpoint::from(path.remote)) else {
+            return self.challenge(now, path, reference);
+        };
+        self.registry.renew(now, slot, path.via);
+        match self.handle_authentic(now, Sender { path, slot, session }, frame) {
+            Ok(outcome) => outcome,
+            Err(refused) => self.refuse(path, kind.number(), reference, refused),
+        }
+    }
+
+    /// Handles a frame whose session is live and at its source address.
+    fn handle_authentic(
+        &mut self,
+        now: Instant,
+        sender: Sender,
+        frame: &Frame<'_>,
+    ) -> Result<Outcome, Refused> {
+        match frame {
+            Frame::Keepalive(keepalive) => {
+                let observed = Address::from(sender.path.remote);
+                self.send(sender.path, &Frame::KeepaliveReply(Keepalive { observed, ..*keepalive }));
+                Ok(Outcome::Answered(Kind::KeepaliveReply))
+            }
+            Frame::Unregister(unregister) => Ok(self.handle_unregister(sender, unregister)),
+            Frame::Offer(fragment) => self.relay_offer(now, sender, fragment),
+            Frame::Answer(fragment) => self.relay_answer(now, sender, fragment),
+            Frame::Candidate(fragment) => self.relay_candidate(now, sender, fragment),
+            Frame::Ack(ack) => self.relay_ack(now, sender, ack),
+            Frame::Punch(punch) => self.punch(now, sender, punch),
+            Frame::Ping(_)
+            | Frame::Register(_)
+            | Frame::Probe(_)
+            | Frame::ProbeReply(_)
+            | Frame::Pong(_)
+            | Frame::Registered(_)
+            | Frame::Challenge(_)
+            | Frame::KeepaliveReply(_)
+            | Frame::Unregistered(_)
+            | Frame::RelayedOffer(_)
+            | Frame::RelayedAnswer(_)
+            | Frame::RelayedCandidate(_)
+            | Frame::RelayedAck(_)
+            | Frame::PunchNow(_)
+            | Frame::Error(_) => Ok(Outcome::Dropped(DropReason::NotForServer)),
+        }
+    }
+
+    fn handle_unregister(&mut self, sender: Sender, unregister: &Unregister) -> Outcome {
+        if let Some(peer) = self.registry.remove(sender.slot) {
+            self.event(Event::Unregistered { peer: peer.identifier });
+        }
+        self.send(sender.path, &Frame::Unregistered(*unregister));
+        Outcome::Answered(Kind::Unregistered)
+    }
+
+    /// Tells a live peer at its address why its datagram is no frame; drops everybody else's. SPEC 9
+    fn handle_undecodable(&mut self, path: Path, datagram: &[u8], error: DecodeError) -> Outcome {
+        let number = datagram.get(3).copied().unwrap_or_default();
+        let towards_server = number < PEER_KINDS;
+        let code = match error {
+            DecodeError::BadVersion { .. } if towards_server && datagram.len() >= Kind::Error.size() => {
+                let refused = Refused { detail: VERSION, ..Refused::from(ErrorCode::Version) };
+                let reference = bytes_at(datagram, 20).unwrap_or_default();
+                return self.refuse(path, number, TransactionId(reference), refused);
+            }
+            DecodeError::BadVersion { .. } | DecodeError::BadMagic { .. } => {
+                return Outcome::Dropped(DropReason::from(error));
+            }
+            DecodeError::UnknownKind { .. } => ErrorCode::UnknownKind,
+            DecodeError::Truncated { .. }
+            | DecodeError::Oversized { .. }
+            | DecodeError::Trailing { .. }
+            | DecodeError::BadField { .. } => ErrorCode::Malformed,
+        };
+        if datagram.len() >= wire::HEADER && !towards_server {
+            return Outcome::Dropped(DropReason::NotForServer);
+        }
+        let (Some(session), Some(reference)) = (bytes_at(datagram, 4), bytes_at(datagram, 20)) else {
+            return Outcome::Dropped(DropReason::from(error));
+        };
+        match self.registry.standing(Session(session), &Endpoint::from(path.remote)) {
+            Standing::Here(_) => self.refuse(path, number, TransactionId(reference), code.into()),
+            Standing::Elsewhere | Standing::Unknown => Outcome::Dropped(DropReason::from(error)),
+        }
+    }
+
+    /// Ends an offer whose time is over. The notice goes to the address that paid for it, or nowhere. SPEC 11
+    fn handle_offer_over(&mut self, offer: &Offer) {
+        let caller =
+            self.registry.by_session(offer.caller).map(|(slot, peer)| (slot, peer.path(), peer.proved));
+        if let Some((slot, ..)) = caller {
+            self.registry.offer_closed(slot);
+        }
+        match offer.stage {
+            Stage::Answered => {}
+            Stage::Pending => {
+                self.counters.offers_timed_out += 1;
+                self.event(Event::OfferTimedOut { offer: offer.id });
+                match caller {
+                    Some((_, path, proved)) if proved == offer.payer => {
+                        let kind = Kind::Offer.number();
+                        self.refuse(path, kind, offer.id.reference(), ErrorCode::Timeout.into());
+                    }
+                    Some(_) | None => self.counters.notices_withheld += 1,
+                }
+            }
+        }
+    }
+
+    fn challenge(&mut self, now: Instant, path: Path, reference: TransactionId) -> Outcome {
+        let cookie = self.cookies.issue(now, &Endpoint::from(path.remote));
+        self.send(path, &Frame::Challenge(Challenge { reference, cookie }));
+        Outcome::Challenged
+    }
+
+    fn refuse(&mut self, path: Path, kind: u8, reference: TransactionId, refused: Refused) -> Outcome {
+        let Refused { code, detail, retry_after } = refused;
+        let retry_after = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
+        let error = Refusal { reference, code: code.number(), kind, detail, retry_after };
+        self.send(path, &Frame::Error(error));
+        Outcome::Refused(code)
+    }
+
+    /// Refuses what this server does not know, for now if it has just started. SPEC 6
+    fn unknown(&self, now: Instant, code: ErrorCode) -> Refused {
+        let young = now.since(self.started) < RESTART_GRACE;
+        let retry_after = if young { RESTART_RETRY } else { Duration::ZERO };
+        Refused { retry_after, ..Refused::from(code) }
+    }
+
+    fn send(&mut self, path: Path, frame: &Frame<'_>) {
+        let bytes = self.outbox.push(path, frame);
+        self.counters.count_out(frame.kind(), bytes);
+    }
+
+    fn event(&mut self, event: Event) {
+        if self.config.events {
+            if self.events.len() == EVENTS_MAX {
+                self.events.pop_front();
+            }
+            self.events.push_back(event);
+        }
+    }
+}
+
+/// Kinds from here on are not for a server. SPEC 2
+const PEER_KINDS: u8 = 0x40;
+
+/// Returns 16 bytes of the datagram.
+fn bytes_at(datagram: &[u8], offset: usize) -> Option<[u8; 16]> {
+    datagram.get(offset..offset + 16)?.try_into().ok()
+}

@@ -1,0 +1,317 @@
+//! Who is where, and until when. Knows nothing of frames or sockets.
+
+use std::time::Duration;
+
+use super::cookie::Proof;
+use super::index::{Hash, Index};
+use super::path::{Endpoint, Path, Via};
+use super::slab::Slab;
+use super::tick::Tick;
+use super::wheel::Wheel;
+use crate::Instant;
+use crate::keyed::{Generator, Prf, Seed};
+use crate::wire::{PeerId, Session};
+
+/// A silent peer is forgotten after this. SPEC 5
+pub const PEER_TTL: Duration = Duration::from_millis(60_000);
+/// How much later than [`PEER_TTL`] a peer is forgotten, at most.
+pub const PEER_TTL_SLACK: Duration = Duration::from_secs(2);
+
+/// Width of the expiry wheel's buckets: 64 of them reach beyond [`PEER_TTL`].
+const EXPIRY_STEP: Duration = Duration::from_secs(1);
+
+/// One registered peer: 80 bytes.
+pub(super) struct Peer {
+    pub(super) identifier: PeerId,
+    pub(super) endpoint: Endpoint,
+    secret: [u8; 12],
+    heard: Tick,
+    /// When the cookie was issued that proved `endpoint`.
+    pub(super) proved: Tick,
+    pub(super) via: Via,
+    /// Open offers of which this peer is the caller.
+    pub(super) offers: u16,
+}
+
+impl Peer {
+    pub(super) fn path(&self) -> Path {
+        Path { remote: self.endpoint.socket_addr(), via: self.via }
+    }
+}
+
+/// A slot that holds a live peer. Good until the next change of the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PeerSlot(u32);
+
+/// What a session in a frame stands for.
+pub(super) enum Standing {
+    /// A live peer at the frame's source address.
+    Here(PeerSlot),
+    /// A live peer that is registered at another address.
+    Elsewhere,
+    /// Nobody.
+    Unknown,
+}
+
+pub(super) struct Registry {
+    peers: Slab<Peer>,
+    index: Index,
+    expiry: Wheel,
+    positions: Prf,
+    secrets: Generator,
+}
+
+impl Registry {
+    pub(super) fn new(now: Instant, limit: u32, seed: &Seed) -> Self {
+        Self {
+            peers: Slab::new(limit),
+            index: Index::new(limit),
+            expiry: Wheel::new(now, EXPIRY_STEP, limit),
+            positions: seed.key(b'i'),
+            secrets: Generator::new(seed.key(b's')),
+        }
+    }
+
+    pub(super) const fn len(&self) -> u32 {
+        self.peers.len()
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.peers.is_full()
+    }
+
+    /// Looks a session up: one array access.
+    pub(super) fn standing(&self, session: Session, source: &Endpoint) -> Standing {
+        match self.by_session(session) {
+            Some((slot, peer)) if peer.endpoint == *source => Standing::Here(slot),
+            Some(_) => Standing::Elsewhere,
+            None => Standing::Unknown,
+        }
+    }
+
+    /// Finds the live peer of a session.
+    pub(super) fn by_session(&self, session: Session) -> Option<(PeerSlot, &Peer)> {
+        let [a, b, c, d, secret @ ..] = session.0;
+        let number = u32::from_be_bytes([a, b, c, d]);
+        let peer = self.peers.get(number)?;
+        // All bytes are compared, whatever the first ones are.
+        let differing = peer.secret.iter().zip(secret).fold(0, |any, (a, b)| any | (a ^ b));
+        (differing == 0).then_some((PeerSlot(number), peer))
+    }
+
+    /// Finds the live peer of an identifier.
+    pub(super) fn by_identifier(&self, identifier: &PeerId) -> Option<(PeerSlot, &Peer)> {
+        let is_it = |number| self.peers.get(number).is_some_and(|peer| peer.identifier == *identifier);
+        let number = self.index.find(self.hash(identifier), is_it)?;
+        Some((PeerSlot(number), self.peers.get(number)?))
+    }
+
+    /// Returns the session of a live peer.
+    pub(super) fn session(&self, slot: PeerSlot) -> Session {
+        let mut session = [0; 16];
+        session[..4].copy_from_slice(&slot.0.to_be_bytes());
+        if let Some(peer) = self.peers.get(slot.0) {
+            session[4..].copy_from_slice(&peer.secret);
+        }
+        Session(session)
+    }
+
+    pub(super) fn peer(&self, slot: PeerSlot) -> Option<&Peer> {
+        self.peers.get(slot.0)
+    }
+
+    /// Registers a new peer, or returns `None` if there is no room. The identifier must be free.
+    pub(super) fn insert(
+        &mut self,
+        now: Instant,
+        identifier: PeerId,
+        path: Path,
+        proof: Proof,
+    ) -> Option<PeerSlot> {
+        if self.is_full() {
+            return None;
+        }
+        let mut secret = [0; 12];
+        secret.copy_from_slice(&self.secrets.bytes()[..12]);
+        let number = self.peers.insert(Peer {
+            identifier,
+            endpoint: Endpoint::from(path.remote),
+            secret,
+            heard: Tick::at(now),
+            proved: proof.0,
+            via: path.via,
+            offers: 0,
+        })?;
+        self.index.insert(self.hash(&identifier), number);
+        self.expiry.schedule(number, now + PEER_TTL);
+        Some(PeerSlot(number))
+    }
+
+    /// Renews a peer that was heard at its address.
+    pub(super) fn renew(&mut self, now: Instant, slot: PeerSlot, via: Via) {
+        if let Some(peer) = self.peers.get_mut(slot.0) {
+            peer.heard = Tick::at(now);
+            peer.via = via;
+        }
+    }
+
+    /// Notes a proof of the address at which the peer is, or moves it to a newly proved one.
+    pub(super) fn settle(&mut self, now: Instant, slot: PeerSlot, path: Path, proof: Proof) {
+        self.renew(now, slot, path.via);
+        if let Some(peer) = self.peers.get_mut(slot.0) {
+            peer.endpoint = Endpoint::from(path.remote);
+            if proof.0.is_after(peer.proved) {
+                peer.proved = proof.0;
+            }
+        }
+    }
+
+    /// Notes that a caller has one more open offer.
+    pub(super) fn offer_opened(&mut self, caller: PeerSlot) {
+        if let Some(peer) = self.peers.get_mut(caller.0) {
+            peer.offers = peer.offers.saturating_add(1);
+        }
+    }
+
+    /// Notes that a caller has one open offer less.
+    pub(super) fn offer_closed(&mut self, caller: PeerSlot) {
+        if let Some(peer) = self.peers.get_mut(caller.0) {
+            peer.offers = peer.offers.saturating_sub(1);
+        }
+    }
+
+    /// Adds up the callers' counts of open offers.
+    pub(super) fn offers_counted(&self) -> u64 {
+        self.peers.iter().map(|(_, peer)| u64::from(peer.offers)).sum()
+    }
+
+    pub(super) fn remove(&mut self, slot: PeerSlot) -> Option<Peer> {
+        let peer = self.peers.remove(slot.0)?;
+        self.index.remove(self.hash(&peer.identifier), slot.0);
+        Some(peer)
+    }
+
+    /// Returns how long a peer's registration lasts if nothing more is heard, slack included.
+    pub(super) fn lapses_in(&self, now: Instant, slot: PeerSlot) -> Duration {
+        let silent = self.peers.get(slot.0).map_or(Duration::ZERO, |peer| Tick::at(now).since(peer.heard));
+        (PEER_TTL + PEER_TTL_SLACK).saturating_sub(silent)
+    }
+
+    /// Looks at one peer that may have been silent for too long. `None`: nobody else is due.
+    pub(super) fn sweep(&mut self, now: Instant) -> Option<Option<Peer>> {
+        let number = self.expiry.pop_due(now)?;
+        let Some(peer) = self.peers.get(number) else { return Some(None) };
+        let silent = Tick::at(now).since(peer.heard);
+        if silent >= PEER_TTL {
+            return Some(self.remove(PeerSlot(number)));
+        }
+        self.expiry.schedule(number, now + (PEER_TTL - silent));
+        Some(None)
+    }
+
+    pub(super) fn next_sweep(&self) -> Option<Instant> {
+        self.expiry.next_due()
+    }
+
+    fn hash(&self, identifier: &PeerId) -> Hash {
+        Hash::from(self.positions.position(identifier.as_bytes()))
+    }
+
+    /// Checks what must hold between the slots and the index; returns what does not.
+    pub(super) fn check_invariants(&self) -> Result<(), &'static str> {
+        for (number, peer) in self.peers.iter() {
+            let found = self.by_identifier(&peer.identifier).map(|(slot, _)| slot.0);
+            if found != Some(number) {
+                return Err("a peer's identifier does not lead to its slot");
+            }
+            if self.by_session(self.session(PeerSlot(number))).is_none() {
+                return Err("a peer's session does not lead to its slot");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_micros(seconds * 1_000_000)
+    }
+
+    fn path(port: u16) -> Path {
+        Path::from(std::net::SocketAddr::from(([192, 0, 2, 1], port)))
+    }
+
+    fn id(number: u8) -> PeerId {
+        PeerId::plain([number; 16]).unwrap()
+    }
+
+    fn proof(seconds: u64) -> Proof {
+        Proof(Tick::at(at(seconds)))
+    }
+
+    fn sweep(registry: &mut Registry, now: Instant) -> usize {
+        std::iter::from_fn(|| registry.sweep(now)).flatten().count()
+    }
+
+    #[test]
+    fn silent_peer_is_forgotten_after_ttl_and_within_the_slack() {
+        let mut registry = Registry::new(at(0), 8, &Seed::from_number(1));
+        registry.insert(at(1), id(1), path(1), proof(1)).unwrap();
+        assert_eq!(sweep(&mut registry, at(61)), 0);
+        assert_eq!(registry.len(), 1);
+        assert_eq!(sweep(&mut registry, at(63)), 1);
+        assert_eq!(registry.len(), 0);
+        assert_eq!(registry.next_sweep(), None);
+    }
+
+    #[test]
+    fn renewed_peer_stays() {
+        let mut registry = Registry::new(at(0), 8, &Seed::from_number(1));
+        let slot = registry.insert(at(0), id(1), path(1), proof(0)).unwrap();
+        for second in (0..600).step_by(50) {
+            registry.renew(at(second), slot, Via::default());
+            assert_eq!(sweep(&mut registry, at(second + 50)), 0);
+        }
+        registry.check_invariants().unwrap();
+    }
+
+    #[test]
+    fn session_of_a_former_peer_in_the_same_slot_is_unknown() {
+        let mut registry = Registry::new(at(0), 1, &Seed::from_number(1));
+        let slot = registry.insert(at(0), id(1), path(1), proof(0)).unwrap();
+        let former = registry.session(slot);
+        registry.remove(slot).unwrap();
+        let slot = registry.insert(at(0), id(2), path(1), proof(0)).unwrap();
+        assert_eq!(slot, PeerSlot(0));
+        assert!(registry.by_session(former).is_none());
+        assert!(registry.by_session(registry.session(slot)).is_some());
+        assert!(registry.by_identifier(&id(1)).is_none());
+    }
+
+    #[test]
+    fn slot_reused_early_is_swept_at_its_own_time() {
+        let mut registry = Registry::new(at(0), 1, &Seed::from_number(1));
+        let slot = registry.insert(at(0), id(1), path(1), proof(0)).unwrap();
+        registry.remove(slot).unwrap();
+        registry.insert(at(50), id(2), path(1), proof(0)).unwrap();
+        assert_eq!(sweep(&mut registry, at(100)), 0);
+        assert_eq!(sweep(&mut registry, at(112)), 1);
+    }
+
+    #[test]
+    fn full_registry_takes_nobody() {
+        let mut registry = Registry::new(at(0), 2, &Seed::from_number(1));
+        assert!(registry.insert(at(0), id(1), path(1), proof(0)).is_some());
+        assert!(registry.insert(at(0), id(2), path(2), proof(0)).is_some());
+        assert!(registry.insert(at(0), id(3), path(3), proof(0)).is_none());
+        registry.check_invariants().unwrap();
+    }
+
+    #[test]
+    fn a_peer_takes_eighty_bytes() {
+        assert_eq!(size_of::<Peer>(), 80);
+    }
+}

@@ -1,0 +1,224 @@
+//! What passes between the two peers of an open offer. SPEC 6
+
+use super::offers::{Offer, Stage};
+use super::path::Path;
+use super::register::FULL_RETRY;
+use super::{Event, Outcome, Refused, Sender, Server};
+use crate::Instant;
+use crate::wire::{
+    Ack, Address, BlobKind, ErrorCode, Fragment, Frame, Kind, OfferId, PeerId, Punch, PunchNow, RelayedHead,
+    Session, Token,
+};
+
+/// `detail` of SERVER_FULL: offers. SPEC 9
+const FULL_OF_OFFERS: u8 = 2;
+/// Domain of the punch token: see [`crate::keyed::Prf::tag`].
+const TOKEN: u8 = 0;
+
+/// The peer that a relayed frame goes to.
+#[derive(Clone, Copy)]
+struct Receiver {
+    path: Path,
+    session: Session,
+    identifier: PeerId,
+}
+
+/// A sender's part in an offer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Caller,
+    Callee,
+}
+
+impl Server {
+    pub(super) fn relay_offer(
+        &mut self,
+        now: Instant,
+        sender: Sender,
+        fragment: &Fragment<'_>,
+    ) -> Result<Outcome, Refused> {
+        let head = fragment.head();
+        let caller = self.identifier(sender);
+        if caller == Some(head.target) {
+            return Err(ErrorCode::OfferToSelf.into());
+        }
+        let Some(callee) = self.receiver(&head.target) else {
+            return Err(self.unknown(now, ErrorCode::PeerUnknown));
+        };
+        if head.length > self.config.max_blob {
+            return Err(ErrorCode::BlobTooLarge.into());
+        }
+        self.open(now, sender, head.offer, callee)?;
+        self.relay_fragment(BlobKind::Offer, sender, callee, fragment);
+        Ok(Outcome::Relayed(Kind::Offer))
+    }
+
+    pub(super) fn relay_answer(
+        &mut self,
+        now: Instant,
+        sender: Sender,
+        fragment: &Fragment<'_>,
+    ) -> Result<Outcome, Refused> {
+        let head = fragment.head();
+        let (part, caller) = self.other_peer(now, sender, &head.offer)?;
+        if part != Part::Callee || caller.identifier != head.target {
+            return Err(ErrorCode::NotPermitted.into());
+        }
+        if head.length > self.config.max_blob {
+            return Err(ErrorCode::BlobTooLarge.into());
+        }
+        let deadline = now + self.config.offer_timeout;
+        if let Some(offer) = self.offers.find_mut(&head.offer)
+            && offer.stage == Stage::Pending
+        {
+            offer.stage = Stage::Answered;
+            offer.deadline = deadline;
+            self.counters.offers_answered += 1;
+            self.event(Event::OfferAnswered { offer: head.offer });
+        }
+        self.relay_fragment(BlobKind::Answer, sender, caller, fragment);
+        Ok(Outcome::Relayed(Kind::Answer))
+    }
+
+    pub(super) fn relay_candidate(
+        &mut self,
+        now: Instant,
+        sender: Sender,
+        fragment: &Fragment<'_>,
+    ) -> Result<Outcome, Refused> {
+        let head = fragment.head();
+        let (_, other) = self.other_peer(now, sender, &head.offer)?;
+        if other.identifier != head.target {
+            return Err(ErrorCode::NotPermitted.into());
+        }
+        self.relay_fragment(BlobKind::Candidate, sender, other, fragment);
+        Ok(Outcome::Relayed(Kind::Candidate))
+    }
+
+    pub(super) fn relay_ack(&mut self, now: Instant, sender: Sender, ack: &Ack) -> Result<Outcome, Refused> {
+        let (_, other) = self.other_peer(now, sender, &ack.offer)?;
+        self.send(other.path, &Frame::RelayedAck(Ack { session: other.session, ..*ack }));
+        Ok(Outcome::Relayed(Kind::Ack))
+    }
+
+    /// Tells both peers, at the same moment, where to probe. SPEC 8
+    pub(super) fn punch(&mut self, now: Instant, sender: Sender, punch: &Punch) -> Result<Outcome, Refused> {
+        let (_, other) = self.other_peer(now, sender, &punch.offer)?;
+        if self.offers.find(&punch.offer).is_none_or(|offer| offer.stage != Stage::Answered) {
+            return Err(ErrorCode::NotPermitted.into());
+        }
+        let token = self.token(&punch.offer);
+        for (to, session, peer) in [
+            (sender.path, sender.session, other.path.remote),
+            (other.path, other.session, sender.path.remote),
+        ] {
+            let peer = Address::from(peer);
+            self.send(to, &Frame::PunchNow(PunchNow { session, offer: punch.offer, peer, token }));
+        }
+        Ok(Outcome::Relayed(Kind::Punch))
+    }
+
+    /// Makes sure that the offer is open between the two.
+    fn open(&mut self, now: Instant, sender: Sender, id: OfferId, callee: Receiver) -> Result<(), Refused> {
+        let Some(proved) = self.registry.peer(sender.slot).map(|peer| peer.proved) else { return Ok(()) };
+        if let Some(offer) = self.offers.find_mut(&id) {
+            if offer.caller == sender.session && offer.callee == callee.session {
+                offer.payer = proved;
+                return Ok(());
+            }
+            self.close_if_dead(&id)?;
+        }
+        let open = self.registry.peer(sender.slot).map_or(0, |peer| peer.offers);
+        if open >= self.config.max_peer_offers {
+            return Err(Refused { retry_after: FULL_RETRY, ..Refused::from(ErrorCode::TooManyOffers) });
+        }
+        let offer = Offer {
+            id,
+            caller: sender.session,
+            callee: callee.session,
+            deadline: now + self.config.offer_timeout,
+            payer: proved,
+            stage: Stage::Pending,
+        };
+        if self.offers.insert(offer).is_none() {
+            let refused = Refused::from(ErrorCode::ServerFull);
+            return Err(Refused { detail: FULL_OF_OFFERS, retry_after: FULL_RETRY, ..refused });
+        }
+        self.registry.offer_opened(sender.slot);
+        self.counters.offers_opened += 1;
+        if let Some(caller) = self.identifier(sender) {
+            self.event(Event::OfferOpened { offer: id, caller, callee: callee.identifier });
+        }
+        Ok(())
+    }
+
+    /// Closes an offer one of whose sessions has ended, so that it can be opened anew; refuses otherwise.
+    fn close_if_dead(&mut self, id: &OfferId) -> Result<(), Refused> {
+        let Some(offer) = self.offers.find(id) else { return Ok(()) };
+        let caller = self.registry.by_session(offer.caller).map(|(slot, _)| slot);
+        if caller.is_some() && self.registry.by_session(offer.callee).is_some() {
+            return Err(ErrorCode::OfferConflict.into());
+        }
+        if let Some(slot) = caller {
+            self.registry.offer_closed(slot);
+        }
+        self.offers.remove(id);
+        Ok(())
+    }
+
+    /// Finds the peer at the other end of an open offer, and the sender's own part in it.
+    fn other_peer(&self, now: Instant, sender: Sender, id: &OfferId) -> Result<(Part, Receiver), Refused> {
+        let Some(offer) = self.offers.find(id) else {
+            return Err(self.unknown(now, ErrorCode::OfferUnknown));
+        };
+        let (part, other) = if offer.caller == sender.session {
+            (Part::Caller, offer.callee)
+        } else if offer.callee == sender.session {
+            (Part::Callee, offer.caller)
+        } else {
+            return Err(ErrorCode::NotPermitted.into());
+        };
+        let Some((_, peer)) = self.registry.by_session(other) else {
+            return Err(self.unknown(now, ErrorCode::PeerUnknown));
+        };
+        Ok((part, Receiver { path: peer.path(), session: other, identifier: peer.identifier }))
+    }
+
+    fn relay_fragment(&mut self, kind: BlobKind, sender: Sender, to: Receiver, fragment: &Fragment<'_>) {
+        let Some(source) = self.identifier(sender) else { return };
+        let head = fragment.head();
+        let relayed = fragment.relayed(RelayedHead {
+            session: to.session,
+            offer: head.offer,
+            source,
+            observed: Address::from(sender.path.remote),
+            digest: head.digest,
+            length: head.length,
+            index: head.index,
+        });
+        let frame = match kind {
+            BlobKind::Offer => Frame::RelayedOffer(relayed),
+            BlobKind::Answer => Frame::RelayedAnswer(relayed),
+            BlobKind::Candidate => Frame::RelayedCandidate(relayed),
+        };
+        self.send(to.path, &frame);
+    }
+
+    fn identifier(&self, sender: Sender) -> Option<PeerId> {
+        self.registry.peer(sender.slot).map(|peer| peer.identifier)
+    }
+
+    fn receiver(&self, identifier: &PeerId) -> Option<Receiver> {
+        let (slot, peer) = self.registry.by_identifier(identifier)?;
+        Some(Receiver {
+            path: peer.path(),
+            session: self.registry.session(slot),
+            identifier: peer.identifier,
+        })
+    }
+
+    /// Makes the token of an offer: the same whenever it is asked for.
+    fn token(&self, id: &OfferId) -> Token {
+        Token(self.tokens.tag(TOKEN, id.as_bytes()))
+    }
+}

@@ -1,0 +1,117 @@
+//! Holds SPEC.md and the code equal: kinds, layouts, error codes, constants.
+
+use roundtable_proto::server;
+use roundtable_proto::wire::{self, Direction, ErrorCode, Kind, layout};
+
+const SPEC: &str = include_str!("../SPEC.md");
+
+/// Returns the rows of the first table after `heading`, each as its trimmed cells.
+fn table(heading: &str) -> Vec<Vec<String>> {
+    let start = SPEC.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("SPEC.md has no {heading}"));
+    let lines = SPEC[start..].lines().skip(2);
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for line in lines {
+        if let Some(cells) = line.strip_prefix('|') {
+            rows.push(cells.trim_end_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect());
+        } else if !rows.is_empty() || line.starts_with('#') {
+            break;
+        }
+    }
+    assert!(rows.len() > 2, "no table under {heading}");
+    rows.split_off(2)
+}
+
+#[test]
+fn table_of_kinds_is_the_code() {
+    let rows = table("### Kinds");
+    assert_eq!(rows.len(), Kind::ALL.len());
+    for (row, kind) in rows.iter().zip(Kind::ALL) {
+        assert_eq!(row[0], format!("0x{:02X}", kind.number()));
+        assert_eq!(row[1], kind.name());
+        let direction = match kind.direction() {
+            Direction::In => "in",
+            Direction::Out => "out",
+            Direction::Peer => "peer",
+        };
+        assert_eq!(row[2], direction, "{}", kind.name());
+        let blob = if kind.has_blob() { " + blob" } else { "" };
+        assert_eq!(row[3], format!("{}{blob}", kind.size()), "{}", kind.name());
+    }
+}
+
+#[test]
+fn byte_tables_are_the_code() {
+    for kind in Kind::ALL {
+        let heading = SPEC
+            .lines()
+            .find(|line| {
+                line.strip_prefix("### ")
+                    .is_some_and(|names| names.split(", ").any(|name| name == kind.name()))
+            })
+            .unwrap_or_else(|| panic!("SPEC.md has no table for {}", kind.name()));
+        let rows = table(heading);
+        let fields = layout(*kind);
+        assert_eq!(rows.len(), fields.len(), "{}", kind.name());
+        for (row, field) in rows.iter().zip(fields) {
+            let size = if field.name == "blob" { "rest".to_owned() } else { field.size.to_string() };
+            let expected = [field.offset.to_string(), size, field.name.to_owned()];
+            assert_eq!(row[..3], expected, "{}", kind.name());
+        }
+    }
+}
+
+#[test]
+fn error_codes_are_the_code() {
+    let rows = table("## 9 Errors");
+    assert_eq!(rows.len(), ErrorCode::ALL.len());
+    for (row, code) in rows.iter().zip(ErrorCode::ALL) {
+        assert_eq!(row[..2], [code.number().to_string(), code.name().to_owned()]);
+        assert_eq!(ErrorCode::from_number(code.number()), Some(*code));
+    }
+}
+
+#[test]
+fn constants_are_the_code() {
+    let bytes = |bytes: usize| bytes as u128;
+    let millis = |duration: std::time::Duration| duration.as_millis();
+    let expected = [
+        ("DATAGRAM_MAX", bytes(wire::DATAGRAM_MAX)),
+        ("FRAGMENT", bytes(wire::FRAGMENT)),
+        ("FRAGMENTS_MAX", bytes(wire::FRAGMENTS_MAX)),
+        ("BLOB_MAX", bytes(wire::BLOB_MAX)),
+        ("PEER_TTL", millis(server::PEER_TTL)),
+        ("COOKIE_LIFETIME", millis(server::COOKIE_LIFETIME)),
+        ("RESTART_GRACE", millis(server::RESTART_GRACE)),
+        ("RESTART_RETRY", millis(server::RESTART_RETRY)),
+    ];
+    let rows = table("## 10 Constants");
+    for (name, value) in expected {
+        let row = rows.iter().find(|row| row[0] == name).unwrap_or_else(|| panic!("SPEC.md has no {name}"));
+        assert_eq!(row[1], value.to_string(), "{name}");
+    }
+}
+
+#[test]
+fn an_answer_is_never_longer_than_its_question() {
+    let pays = |question: Kind, answers: &[Kind]| {
+        for answer in answers {
+            assert!(question.size() >= answer.size(), "{} < {}", question.name(), answer.name());
+        }
+    };
+    pays(Kind::Ping, &[Kind::Pong, Kind::Error]);
+    pays(Kind::Register, &[Kind::Registered, Kind::Challenge, Kind::Error]);
+    pays(Kind::Keepalive, &[Kind::KeepaliveReply, Kind::Challenge, Kind::Error]);
+    pays(Kind::Unregister, &[Kind::Unregistered, Kind::Challenge, Kind::Error]);
+    pays(Kind::Ack, &[Kind::RelayedAck, Kind::Challenge, Kind::Error]);
+    pays(Kind::Probe, &[Kind::ProbeReply]);
+    for (sent, relayed) in [
+        (Kind::Offer, Kind::RelayedOffer),
+        (Kind::Answer, Kind::RelayedAnswer),
+        (Kind::Candidate, Kind::RelayedCandidate),
+    ] {
+        pays(sent, &[Kind::Challenge, Kind::Error]);
+        assert!(sent.size() >= relayed.size() + Kind::Error.size());
+        assert!(sent.size() + wire::FRAGMENT <= wire::DATAGRAM_MAX);
+    }
+    assert!(Kind::Punch.size() >= 2 * Kind::PunchNow.size());
+}

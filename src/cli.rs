@@ -1,0 +1,80 @@
+//! The command line of `signallingserver`: arguments, exit codes, and the run from bind to signal.
+
+mod arguments;
+mod failure;
+
+use std::io::{self, Write};
+
+use crate::config::{Config, Origin};
+use crate::logging;
+use crate::server::Server;
+
+pub use arguments::{Arguments, Invocation};
+pub use failure::Failure;
+
+/// Runs a server until the process is told to end.
+///
+/// The address bound is printed once on standard output, whatever is logged, since scripts that ask for port 0
+/// need it.
+///
+/// # Errors
+///
+/// The port cannot be bound, or the loop has ended with an error.
+pub fn run(config: &Config, origin: &Origin) -> Result<(), Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    // Whoever reads the log only has to find it there too.
+    runtime.block_on(serve(config, origin)).inspect_err(|failure| log::error!("{failure}"))
+}
+
+async fn serve(config: &Config, origin: &Origin) -> Result<(), Failure> {
+    // Before anything is printed: whoever reads the address may send a signal at once.
+    let shutdown = shutdown_signal().map_err(Failure::Runtime)?;
+    let server = Server::bind(config).map_err(|source| Failure::bind(config, source))?;
+    announce(config, &format!("listening on {} (udp)", server.local_addr()));
+    match origin {
+        Origin::File(path) => log::info!("configuration read from {}", path.display()),
+        Origin::Defaults => log::info!("no configuration file, every key has its default"),
+    }
+    let ended = server.run(async { log::info!("ending upon {}", shutdown.await) }).await;
+    ended.map_err(Failure::Loop)
+}
+
+/// Logs the line, and prints it where the log does not show it.
+fn announce(config: &Config, line: &str) {
+    log::info!("{line}");
+    if !logging::shows_info_on_stdout(config) {
+        print(line);
+    }
+}
+
+/// Prints text that ends a line; a reader that has gone is no reason to end.
+pub fn print(line: &str) {
+    let mut out = io::stdout().lock();
+    drop(writeln!(out, "{}", line.trim_end()).and_then(|()| out.flush()));
+}
+
+/// Takes over the signals that ask the process to end, and gives the name of the first that comes.
+#[cfg(unix)]
+fn shutdown_signal() -> io::Result<impl Future<Output = &'static str>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        }
+    })
+}
+
+/// Takes over the signal that asks the process to end, and gives its name when it comes.
+#[cfg(windows)]
+fn shutdown_signal() -> io::Result<impl Future<Output = &'static str>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        interrupt.recv().await;
+        "Ctrl-C"
+    })
+}

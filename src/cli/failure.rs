@@ -1,0 +1,146 @@
+//! Why the program ends before its time, the exit code for that, and what the operator can do.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+
+use crate::config::{Config, ConfigError};
+use crate::logging::LoggingError;
+
+/// Exit code for what fails while the server starts or runs.
+const EX_FAILURE: u8 = 1;
+/// Exit code for a bad command line, as shells use it.
+const EX_USAGE: u8 = 2;
+/// Exit code for a bad configuration: `EX_CONFIG` of sysexits.h.
+const EX_CONFIG: u8 = 78;
+
+/// Why the program ends before its time.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line is not understood.
+    Usage(String),
+    /// There is no usable configuration.
+    Config(ConfigError),
+    /// Logging cannot start.
+    Logging(LoggingError),
+    /// The system gives no event loop or signal handler.
+    Runtime(io::Error),
+    /// The address cannot be bound.
+    Bind {
+        /// The address asked for; unspecified where the configuration names none.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The server's loop has ended with an error.
+    Loop(io::Error),
+}
+
+impl Failure {
+    pub(super) fn bind(config: &Config, source: io::Error) -> Self {
+        let address = config.localaddress.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        Self::Bind { address: SocketAddr::new(address, config.localport), source }
+    }
+
+    /// Says on standard error what has failed, and gives the exit code for it.
+    #[must_use]
+    pub fn report(&self) -> ExitCode {
+        use std::io::Write;
+        // Nobody may be reading; the exit code says it too.
+        drop(writeln!(io::stderr(), "{self}"));
+        ExitCode::from(self.exit_code())
+    }
+
+    const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => EX_USAGE,
+            Self::Config(_) | Self::Logging(_) => EX_CONFIG,
+            Self::Runtime(_) | Self::Bind { .. } | Self::Loop(_) => EX_FAILURE,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(message) => write!(out, "{message}\nRun signallingserver --help for the options."),
+            Self::Config(error) => error.fmt(out),
+            Self::Logging(error) => error.fmt(out),
+            Self::Runtime(source) => write!(out, "cannot start: {source}"),
+            Self::Bind { address, source } => {
+                write!(out, "cannot listen on {address} (udp): {source}")?;
+                match remedy(source.kind(), address.port()) {
+                    Some(remedy) => write!(out, ". {remedy}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Loop(source) => write!(out, "the server has failed: {source}"),
+        }
+    }
+}
+
+/// What the operator can do about an address that cannot be bound.
+fn remedy(kind: io::ErrorKind, port: u16) -> Option<String> {
+    // The kinds are the standard library's and more are added: only these have a known remedy.
+    if kind == io::ErrorKind::AddrInUse {
+        Some(format!(
+            "Another program has the port: end it (ss -lunp 'sport = :{port}' shows it), or set localport in the \
+             configuration to another port, or to 0 for any free one."
+        ))
+    } else if kind == io::ErrorKind::PermissionDenied {
+        Some(
+            "Ports below 1024 need a privilege: set localport in the configuration to 1024 or more, or give the \
+             program CAP_NET_BIND_SERVICE."
+                .to_owned(),
+        )
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        Some(
+            "No interface of this host has that address: set localaddress in the configuration to one that `ip \
+             address` shows, or leave it empty for all of them."
+                .to_owned(),
+        )
+    } else {
+        None
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Usage(_) => None,
+            Self::Config(error) => Some(error),
+            Self::Logging(error) => Some(error),
+            Self::Runtime(source) | Self::Bind { source, .. } | Self::Loop(source) => Some(source),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<LoggingError> for Failure {
+    fn from(error: LoggingError) -> Self {
+        Self::Logging(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_without_permission_says_what_to_do() {
+        let config = Config { localport: 53, ..Config::default() };
+        let failure = Failure::bind(&config, io::ErrorKind::PermissionDenied.into());
+        assert_eq!(
+            failure.to_string(),
+            "cannot listen on [::]:53 (udp): permission denied. \
+             Ports below 1024 need a privilege: set localport in the configuration to 1024 or more, or give the \
+             program CAP_NET_BIND_SERVICE."
+        );
+    }
+}

@@ -1,0 +1,26 @@
+//! The one place that reads a clock for the engines.
+
+use std::time::{Duration, Instant as SystemInstant};
+
+use roundtable_proto::Instant;
+
+/// A monotonic clock whose origin is its making. Setting the host's date does not touch it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    origin: SystemInstant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { origin: SystemInstant::now() }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        Instant::after_origin(self.origin.elapsed())
+    }
+
+    /// Returns the moment at which a sleep until `at` ends: never early, at most a microsecond late.
+    pub(crate) fn wake_at(&self, at: Instant) -> tokio::time::Instant {
+        (self.origin + Duration::from_micros(at.as_micros())).into()
+    }
+}

@@ -1,0 +1,180 @@
+//! What the operator may set, the defaults, and the file that it is read from.
+//!
+//! Knows nothing of command lines, logging or sockets, so an embedding application can build a [`Config`] by
+//! hand or read one from its own YAML.
+
+mod error;
+mod file;
+mod key;
+mod parse;
+mod range;
+mod visit;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use error::{ConfigError, Found, Problem};
+pub use file::{DEFAULT_FILE, FILE_MAX, Origin};
+pub use key::{Key, LogLevel};
+pub use range::Ranged;
+
+/// Seconds that an offer waits for its answer.
+pub type Timeout = Ranged<1, 3600>;
+/// Peers registered at one time.
+pub type MaxPeers = Ranged<1, 16_000_000>;
+/// Offers open at one time, of all callers together.
+pub type MaxOffers = Ranged<1, 4_000_000>;
+/// Offers open at one time of one caller.
+pub type MaxPeerOffers = Ranged<1, 1000>;
+/// Bytes of the largest blob that is relayed. Its upper end is `BLOB_MAX` of SPEC 10.
+pub type MaxBlob = Ranged<1024, 65_536>;
+
+/// The configuration of one server.
+///
+/// The fields are named like the keys of the file. Their types hold the limits, so that every value of this
+/// type is one that a server can run with.
+///
+/// ```
+/// use roundtable_signalling::config::{Config, MaxPeers};
+///
+/// let config = Config { localport: 0, maxpeers: MaxPeers::constant::<100>(), ..Config::default() };
+/// assert_eq!(config.maxpeers.get(), 100);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// How much is logged.
+    pub loglevel: LogLevel,
+    /// The file that is logged to, as JSON lines; unset logs text to standard output.
+    pub logfile: Option<PathBuf>,
+    /// UDP port; 0 asks the system for a free one.
+    pub localport: u16,
+    /// Seconds that an offer waits for its answer before it fails.
+    pub timeout: Timeout,
+    /// The one address to bind; unset binds every address of the host, IPv4 and IPv6.
+    pub localaddress: Option<IpAddr>,
+    /// Peers registered at one time; bounds the server's memory.
+    pub maxpeers: MaxPeers,
+    /// Offers open at one time, of all callers together; bounds the server's memory.
+    pub maxoffers: MaxOffers,
+    /// Offers open at one time of one caller.
+    pub maxpeeroffers: MaxPeerOffers,
+    /// Bytes of the largest offer or answer that is relayed.
+    pub maxblob: MaxBlob,
+    /// Whether peers may register plain identifiers, which anybody may take while they are free.
+    pub plainids: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            loglevel: LogLevel::Info,
+            logfile: None,
+            localport: 1066,
+            timeout: Timeout::constant::<30>(),
+            localaddress: None,
+            maxpeers: MaxPeers::constant::<1_000_000>(),
+            maxoffers: MaxOffers::constant::<200_000>(),
+            maxpeeroffers: MaxPeerOffers::constant::<16>(),
+            maxblob: MaxBlob::constant::<65_536>(),
+            plainids: true,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration from YAML text. Keys that are not there have their defaults.
+    ///
+    /// `file` is only named in errors.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Content`] names the file, the line, the key and what is allowed.
+    pub fn from_yaml(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        parse::parse(text).map_err(|(line, problem)| ConfigError::Content {
+            file: file.to_path_buf(),
+            line,
+            problem,
+        })
+    }
+
+    /// Reads a configuration from a file.
+    ///
+    /// # Errors
+    ///
+    /// The file is missing, cannot be read, is larger than [`FILE_MAX`], is not UTF-8, or
+    /// [`Config::from_yaml`] refuses it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::from_yaml(&file::read(path)?, path)
+    }
+
+    /// Reads the file that the user named, or else [`DEFAULT_FILE`] in the working directory if it is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`]; only a missing default file is none, and gives the defaults.
+    pub fn load_or_default(named: Option<&Path>) -> Result<(Self, Origin), ConfigError> {
+        file::load_or_default(named)
+    }
+
+    /// How long an offer waits for its answer.
+    #[must_use]
+    pub fn offer_timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.timeout.get()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHIPPED: &str = include_str!("../config.yaml");
+
+    /// The comment lines right above `key`, joined.
+    fn comment_above(key: Key) -> String {
+        let lines: Vec<&str> = SHIPPED.lines().collect();
+        let at = lines
+            .iter()
+            .position(|line| line.split(':').next() == Some(key.name()))
+            .unwrap_or_else(|| panic!("config.yaml has no line for {}", key.name()));
+        let first = lines[..at].iter().rposition(|line| !line.starts_with('#')).map_or(0, |blank| blank + 1);
+        lines[first..at].iter().map(|line| line.trim_start_matches('#').trim()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn shipped_file_is_equal_to_the_defaults() {
+        assert_eq!(Config::from_yaml(SHIPPED, Path::new("config.yaml")).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn shipped_file_has_every_key_under_a_comment_that_says_what_is_allowed() {
+        for key in Key::ALL {
+            let comment = comment_above(key);
+            let allowed = key.allowed().to_string();
+            assert!(comment.contains(&allowed), "{}: {comment:?} lacks {allowed:?}", key.name());
+        }
+    }
+
+    #[test]
+    fn every_key_can_be_set() {
+        let text = "loglevel: debug\nlogfile: /tmp/log\nlocalport: 0\ntimeout: 3600\nlocaladdress: '::1'\n\
+                    maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n";
+        let expected = Config {
+            loglevel: LogLevel::Debug,
+            logfile: Some("/tmp/log".into()),
+            localport: 0,
+            timeout: Timeout::constant::<3600>(),
+            localaddress: Some("::1".parse().unwrap()),
+            maxpeers: MaxPeers::constant::<1>(),
+            maxoffers: MaxOffers::constant::<2>(),
+            maxpeeroffers: MaxPeerOffers::constant::<3>(),
+            maxblob: MaxBlob::constant::<1024>(),
+            plainids: false,
+        };
+        assert_eq!(Config::from_yaml(text, Path::new("c")).unwrap(), expected);
+        assert_eq!(expected.offer_timeout(), Duration::from_secs(3600));
+        for key in Key::ALL {
+            assert!(text.contains(&format!("{}:", key.name())), "{} is not covered here", key.name());
+        }
+    }
+}

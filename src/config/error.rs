@@ -1,0 +1,235 @@
+//! What can be wrong with a configuration, by cause, and how it is said: file, line, key, what is allowed.
+
+use std::fmt::{self, Write};
+use std::io;
+use std::path::PathBuf;
+
+use super::file::FILE_MAX;
+use super::key::{Allowed, Key};
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file is not there.
+    Missing {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The path names a directory.
+    Directory {
+        /// The path.
+        file: PathBuf,
+    },
+    /// The system refuses to read the file.
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The file is larger than [`FILE_MAX`].
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The file holds bytes that are not UTF-8.
+    NotUtf8 {
+        /// The file.
+        file: PathBuf,
+        /// The line of the first such byte, from 1.
+        line: usize,
+    },
+    /// The file could be read, but not understood.
+    Content {
+        /// The file.
+        file: PathBuf,
+        /// The line of the problem, from 1; none where the parser names none.
+        line: Option<usize>,
+        /// What is wrong there.
+        problem: Problem,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { file } => write!(out, "{}: there is no such file", file.display()),
+            Self::Directory { file } => {
+                write!(out, "{}: is a directory, needed is a YAML file", file.display())
+            }
+            Self::Unreadable { file, source } => write!(out, "{}: cannot be read: {source}", file.display()),
+            Self::TooLarge { file } => {
+                write!(out, "{}: is larger than {FILE_MAX} bytes, the most allowed", file.display())
+            }
+            Self::NotUtf8 { file, line } => {
+                write!(out, "{}:{line}: is not UTF-8 text", file.display())
+            }
+            Self::Content { file, line: Some(line), problem } => {
+                write!(out, "{}:{line}: {problem}", file.display())
+            }
+            Self::Content { file, line: None, problem } => write!(out, "{}: {problem}", file.display()),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable { source, .. } => Some(source),
+            Self::Missing { .. }
+            | Self::Directory { .. }
+            | Self::TooLarge { .. }
+            | Self::NotUtf8 { .. }
+            | Self::Content { .. } => None,
+        }
+    }
+}
+
+/// What is wrong with the content of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Problem {
+    /// It is not YAML.
+    Syntax {
+        /// The YAML parser's words.
+        reason: String,
+    },
+    /// It is YAML, but not a mapping of keys to values.
+    NoMapping {
+        /// What stands there.
+        found: Found,
+    },
+    /// A second YAML document begins.
+    SecondDocument,
+    /// A key is a list or a mapping.
+    KeyIsNotText {
+        /// What stands there.
+        found: Found,
+    },
+    /// A key that nothing knows.
+    UnknownKey {
+        /// The key as written.
+        name: String,
+        /// The key that may have been meant.
+        nearest: Option<Key>,
+    },
+    /// A key stands there for the second time, perhaps in other case.
+    DuplicateKey {
+        /// The key.
+        key: Key,
+    },
+    /// A value of a type that its key does not take.
+    WrongType {
+        /// The key.
+        key: Key,
+        /// What stands there.
+        found: Found,
+    },
+    /// A value of the right type that its key does not allow.
+    NotAllowed {
+        /// The key.
+        key: Key,
+        /// What stands there.
+        found: Found,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax { reason } => write!(out, "is not valid YAML: {reason}"),
+            Self::NoMapping { found } => {
+                write!(out, "{found} stands where lines of `key: value` are needed")
+            }
+            Self::SecondDocument => out.write_str("a second YAML document begins, allowed is one"),
+            Self::KeyIsNotText { found } => write!(out, "{found} stands as a key, allowed are {}", AllKeys),
+            Self::UnknownKey { name, nearest: Some(key) } => {
+                write!(
+                    out,
+                    "{}: unknown key, did you mean {}? Allowed are {}",
+                    Excerpt(name),
+                    key.name(),
+                    AllKeys
+                )
+            }
+            Self::UnknownKey { name, nearest: None } => {
+                write!(out, "{}: unknown key, allowed are {}", Excerpt(name), AllKeys)
+            }
+            Self::DuplicateKey { key } => {
+                write!(out, "{}: stands here for the second time, allowed is once (in any case)", key.name())
+            }
+            Self::WrongType { key, found: found @ Found::Nothing } => {
+                write!(out, "{}: has {found}, allowed are {}", key.name(), key.allowed())
+            }
+            Self::WrongType { key, found } => {
+                write!(out, "{}: {found} is of the wrong type, allowed are {}", key.name(), key.allowed())
+            }
+            Self::NotAllowed { key, found } => {
+                write!(out, "{}: {found} {}, allowed are {}", key.name(), refusal(*key), key.allowed())
+            }
+        }
+    }
+}
+
+/// Says why a value of the right type is not taken.
+const fn refusal(key: Key) -> &'static str {
+    match key.allowed() {
+        Allowed::LogLevel => "is no log level",
+        Allowed::Address => "is no IP address",
+        Allowed::Number { .. } => "is out of range",
+        Allowed::Path | Allowed::Boolean => "is not taken",
+    }
+}
+
+/// A value as it stands in the file.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "named like what YAML calls them")]
+pub enum Found {
+    Nothing,
+    Boolean(bool),
+    Integer(i128),
+    Float(f64),
+    Text(String),
+    List,
+    Mapping,
+    Tagged,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => out.write_str("no value"),
+            Self::Boolean(value) => write!(out, "{value}"),
+            Self::Integer(value) => write!(out, "{value}"),
+            // Debug keeps the point: 30.0 has to be told from 30.
+            Self::Float(value) => write!(out, "{value:?}"),
+            Self::Text(text) => write!(out, "\"{}\"", Excerpt(text)),
+            Self::List => out.write_str("a list"),
+            Self::Mapping => out.write_str("a mapping"),
+            Self::Tagged => out.write_str("a tagged value"),
+        }
+    }
+}
+
+/// The names of all keys, for a message.
+struct AllKeys;
+
+impl fmt::Display for AllKeys {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&Key::ALL.map(Key::name).join(", "))
+    }
+}
+
+/// Characters of the file's own text that a message repeats.
+const EXCERPT_MAX: usize = 60;
+
+/// Text from the file, cut short and with control characters escaped: it goes to a terminal.
+struct Excerpt<'a>(&'a str);
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars().take(EXCERPT_MAX).flat_map(char::escape_debug) {
+            out.write_char(character)?;
+        }
+        if self.0.chars().nth(EXCERPT_MAX).is_some() { out.write_str("…") } else { Ok(()) }
+    }
+}

@@ -1,0 +1,227 @@
+//! The keys of the file: their names, what each allows, and which one a misspelt key may have meant.
+
+use std::fmt;
+
+use super::{MaxBlob, MaxOffers, MaxPeerOffers, MaxPeers, Timeout};
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Nothing; no log file is opened.
+    None,
+    /// What keeps the server from its work.
+    Error,
+    /// What an operator has to act upon.
+    Warn,
+    /// Start, stop and the address bound.
+    Info,
+    /// Changes of state, with the addresses of clients.
+    Debug,
+}
+
+impl LogLevel {
+    /// Every level, the quietest first.
+    pub const ALL: [Self; 5] = [Self::None, Self::Error, Self::Warn, Self::Info, Self::Debug];
+
+    /// Finds a level by its name, without regard to case.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The name used in the file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+
+    /// The same level in terms of the `log` crate.
+    #[must_use]
+    pub const fn filter(self) -> log::LevelFilter {
+        match self {
+            Self::None => log::LevelFilter::Off,
+            Self::Error => log::LevelFilter::Error,
+            Self::Warn => log::LevelFilter::Warn,
+            Self::Info => log::LevelFilter::Info,
+            Self::Debug => log::LevelFilter::Debug,
+        }
+    }
+}
+
+/// A key of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named like the fields of Config, which say what they mean")]
+pub enum Key {
+    LogLevel,
+    LogFile,
+    LocalPort,
+    Timeout,
+    LocalAddress,
+    MaxPeers,
+    MaxOffers,
+    MaxPeerOffers,
+    MaxBlob,
+    PlainIds,
+}
+
+impl Key {
+    /// Every key, in the order of the shipped file.
+    pub const ALL: [Self; 10] = [
+        Self::LogLevel,
+        Self::LogFile,
+        Self::LocalPort,
+        Self::Timeout,
+        Self::LocalAddress,
+        Self::MaxPeers,
+        Self::MaxOffers,
+        Self::MaxPeerOffers,
+        Self::MaxBlob,
+        Self::PlainIds,
+    ];
+
+    /// The name used in the file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LogLevel => "loglevel",
+            Self::LogFile => "logfile",
+            Self::LocalPort => "localport",
+            Self::Timeout => "timeout",
+            Self::LocalAddress => "localaddress",
+            Self::MaxPeers => "maxpeers",
+            Self::MaxOffers => "maxoffers",
+            Self::MaxPeerOffers => "maxpeeroffers",
+            Self::MaxBlob => "maxblob",
+            Self::PlainIds => "plainids",
+        }
+    }
+
+    /// What the key's value may be, in words.
+    #[must_use]
+    pub const fn allowed(self) -> Allowed {
+        match self {
+            Self::LogLevel => Allowed::LogLevel,
+            Self::LogFile => Allowed::Path,
+            Self::LocalPort => Allowed::Number { min: 0, max: u16::MAX as u32, unit: "" },
+            Self::Timeout => Allowed::Number { min: Timeout::MIN, max: Timeout::MAX, unit: "seconds" },
+            Self::LocalAddress => Allowed::Address,
+            Self::MaxPeers => Allowed::Number { min: MaxPeers::MIN, max: MaxPeers::MAX, unit: "peers" },
+            Self::MaxOffers => Allowed::Number { min: MaxOffers::MIN, max: MaxOffers::MAX, unit: "offers" },
+            Self::MaxPeerOffers => {
+                Allowed::Number { min: MaxPeerOffers::MIN, max: MaxPeerOffers::MAX, unit: "offers" }
+            }
+            Self::MaxBlob => Allowed::Number { min: MaxBlob::MIN, max: MaxBlob::MAX, unit: "bytes" },
+            Self::PlainIds => Allowed::Boolean,
+        }
+    }
+
+    /// Finds a key by its name, without regard to case.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|key| key.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The key that a misspelt name is close to, if there is one.
+    #[must_use]
+    pub fn nearest(name: &str) -> Option<Self> {
+        // Longer than any key by more than the distance allowed: not worth measuring.
+        if name.len() > NAME_MAX {
+            return None;
+        }
+        let name = name.to_ascii_lowercase().replace(['_', '-', ' '], "");
+        let distance_to = |key: Self| (edit_distance(&name, key.name()), key);
+        let (distance, key) = Self::ALL.into_iter().map(distance_to).min_by_key(|(distance, _)| *distance)?;
+        (distance <= DISTANCE_MAX).then_some(key)
+    }
+}
+
+/// What the value of a key may be; its `Display` says it in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowed {
+    /// One of the names of [`LogLevel`].
+    LogLevel,
+    /// The path of a file, or nothing.
+    Path,
+    /// The address of an interface, or nothing.
+    Address,
+    /// A whole number.
+    Number {
+        /// The smallest.
+        min: u32,
+        /// The largest.
+        max: u32,
+        /// What is counted; empty for a plain number.
+        unit: &'static str,
+    },
+    /// `true` or `false`.
+    Boolean,
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LogLevel => out.write_str(&LogLevel::ALL.map(LogLevel::name).join(", ")),
+            Self::Path => out.write_str("the path of a file, or nothing for standard output"),
+            Self::Address => {
+                out.write_str("an IPv4 or IPv6 address in quotes, or nothing for every address of the host")
+            }
+            Self::Number { min, max, unit: "" } => write!(out, "{min} to {max}"),
+            Self::Number { min, max, unit } => write!(out, "{min} to {max} {unit}"),
+            Self::Boolean => out.write_str("true and false"),
+        }
+    }
+}
+
+/// Longest name, in bytes, that is compared with the keys.
+const NAME_MAX: usize = 32;
+/// Edits up to which a name counts as misspelt: two, as in most compilers for names of this length.
+const DISTANCE_MAX: usize = 2;
+
+/// Counts the characters to insert, remove or replace on the way from `from` to `to` (Levenshtein).
+fn edit_distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (line, left) in from.chars().enumerate() {
+        let mut diagonal = line;
+        row[0] = line + 1;
+        for (column, right) in to.chars().enumerate() {
+            let replaced = diagonal + usize::from(left != right);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.chars().count()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        assert_eq!(Key::named("LocalPort"), Some(Key::LocalPort));
+        assert_eq!(LogLevel::named("NONE"), Some(LogLevel::None));
+        assert_eq!(Key::named("port"), None);
+    }
+
+    #[test]
+    fn a_misspelt_name_finds_its_key_and_a_foreign_one_finds_none() {
+        assert_eq!(Key::nearest("localprot"), Some(Key::LocalPort));
+        assert_eq!(Key::nearest("Log_Level"), Some(Key::LogLevel));
+        assert_eq!(Key::nearest("max-blobs"), Some(Key::MaxBlob));
+        assert_eq!(Key::nearest("certificate"), None);
+        assert_eq!(Key::nearest(&"x".repeat(10_000)), None);
+    }
+
+    #[test]
+    fn edit_distance_counts_insertions_removals_and_replacements() {
+        assert_eq!(edit_distance("", "abc"), 3);
+        assert_eq!(edit_distance("abc", "abc"), 0);
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+    }
+}

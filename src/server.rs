@@ -1,0 +1,228 @@
+//! The server's driver: one loop over one socket. It moves bytes and time and never looks inside a frame.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use roundtable_proto::server::{self as engine, Counters};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::seed;
+use crate::socket::{Arrivals, Socket};
+
+/// Receive calls in a row before timers and shutdown get their turn.
+const DRAIN_MAX: usize = 8;
+/// Pause after an unexpected receive error, so that a broken socket does not spin.
+const ERROR_PAUSE: Duration = Duration::from_millis(10);
+/// Time between two warnings of the same kind, at least.
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A rendezvous server on its socket.
+///
+/// ```
+/// use roundtable_signalling::config::Config;
+/// use roundtable_signalling::Server;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let server = Server::bind(&Config { localport: 0, ..Config::default() })?;
+/// println!("listening on {}", server.local_addr());
+/// let stats = server.stats();
+/// server.run(async { /* until this future ends */ }).await?;
+/// assert_eq!(stats.snapshot().peers, 0);
+/// # Ok::<(), std::io::Error>(())
+/// # }).unwrap();
+/// ```
+pub struct Server {
+    socket: Socket,
+    address: SocketAddr,
+    clock: Clock,
+    engine: engine::Server,
+    shared: Arc<Mutex<Stats>>,
+    transport: Transport,
+    last_warning: Option<std::time::Instant>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// What a server has done and holds.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Registered peers.
+    pub peers: u32,
+    /// Open offers.
+    pub offers: u32,
+    /// The engine's counters.
+    pub counters: Counters,
+    /// The socket's counters.
+    pub transport: Transport,
+}
+
+/// What happened at the socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transport {
+    /// Sends that failed: no room, no route, not permitted. What was to be sent is lost, as on any link.
+    pub send_errors: u64,
+    /// Receives that failed, mostly news about an unreachable peer.
+    pub receive_errors: u64,
+}
+
+/// A view of a running server's statistics. Cheap to clone, good after the server's end.
+#[derive(Clone, Debug)]
+pub struct StatsHandle(Arc<Mutex<Stats>>);
+
+impl StatsHandle {
+    /// Returns the statistics as of the last time the loop had nothing to do, or a few milliseconds ago.
+    #[must_use]
+    pub fn snapshot(&self) -> Stats {
+        self.0.lock().clone()
+    }
+}
+
+impl Server {
+    /// Binds the configured address and port. Must be called within a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    /// The operating system's, where the address cannot be bound or no random bytes can be had.
+    pub fn bind(config: &Config) -> io::Result<Self> {
+        let socket = Socket::bind(config.localaddress, config.localport)?;
+        let address = socket.local_addr()?;
+        let clock = Clock::start();
+        let limits = engine::Config {
+            max_peers: config.maxpeers.get(),
+            max_offers: config.maxoffers.get(),
+            // The key's range ends far below.
+            max_peer_offers: u16::try_from(config.maxpeeroffers.get()).unwrap_or(u16::MAX),
+            max_blob: config.maxblob.get(),
+            plain_ids: config.plainids,
+            offer_timeout: config.offer_timeout(),
+            events: log::log_enabled!(log::Level::Debug),
+        };
+        log::info!("receive buffer of {} bytes granted", socket.receive_buffer());
+        Ok(Self {
+            socket,
+            address,
+            clock,
+            engine: engine::Server::new(clock.now(), limits, seed::draw()?),
+            shared: Arc::default(),
+            transport: Transport::default(),
+            last_warning: None,
+        })
+    }
+
+    /// Returns the address that is bound; with `localport` 0, its port is the one that the system chose.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns a handle that can be read while the server runs.
+    #[must_use]
+    pub fn stats(&self) -> StatsHandle {
+        StatsHandle(Arc::clone(&self.shared))
+    }
+
+    /// Serves until `shutdown` is ready. No datagram and no socket error ends the loop.
+    ///
+    /// # Errors
+    /// The runtime's, if it can no longer wait for the socket.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let mut shutdown = pin!(shutdown);
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut arrivals = Arrivals::new();
+        loop {
+            self.handle_due();
+            self.publish();
+            let deadline = self.engine.poll_timeout();
+            if let Some(at) = deadline {
+                timer.as_mut().reset(self.clock.wake_at(at));
+            }
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                () = &mut timer, if deadline.is_some() => {}
+                readable = self.socket.readable() => {
+                    readable?;
+                    if let Err(error) = self.drain(&mut arrivals) {
+                        self.note_receive_error(&error).await;
+                    }
+                }
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// Receives and answers what is there, up to a bound.
+    fn drain(&mut self, arrivals: &mut Arrivals) -> io::Result<()> {
+        for _ in 0..DRAIN_MAX {
+            match self.socket.receive(arrivals) {
+                Ok(()) => self.handle(arrivals),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, arrivals: &Arrivals) {
+        let now = self.clock.now();
+        for train in 0..arrivals.trains() {
+            let (path, datagrams) = self.socket.train(arrivals, train);
+            for datagram in datagrams {
+                let outcome = self.engine.handle_datagram(now, path, datagram);
+                log::trace!("{} bytes from {}: {outcome:?}", datagram.len(), path.remote);
+            }
+            self.flush();
+        }
+    }
+
+    fn handle_due(&mut self) {
+        let now = self.clock.now();
+        if self.engine.poll_timeout().is_some_and(|at| at <= now) {
+            self.engine.handle_timeout(now);
+            self.flush();
+        }
+        while let Some(event) = self.engine.poll_event() {
+            log::debug!("{event:?}");
+        }
+    }
+
+    /// Sends all that waits.
+    fn flush(&mut self) {
+        while let Some(transmit) = self.engine.poll_transmit() {
+            if let Err(error) = self.socket.send(&transmit) {
+                self.transport.send_errors += 1;
+                log::debug!("{} bytes to {}: {error}", transmit.contents.len(), transmit.path.remote);
+            }
+        }
+    }
+
+    /// An error is news about one peer, never the end: it is counted, and told now and then.
+    async fn note_receive_error(&mut self, error: &io::Error) {
+        self.transport.receive_errors += 1;
+        if self.last_warning.is_none_or(|last| last.elapsed() > WARN_INTERVAL) {
+            self.last_warning = Some(std::time::Instant::now());
+            log::warn!("receiving: {error} ({} so far)", self.transport.receive_errors);
+        }
+        if error.kind() != io::ErrorKind::ConnectionRefused {
+            tokio::time::sleep(ERROR_PAUSE).await;
+        }
+    }
+
+    fn publish(&self) {
+        let mut stats = self.shared.lock();
+        stats.peers = self.engine.peers();
+        stats.offers = self.engine.offers();
+        stats.counters.clone_from(self.engine.counters());
+        stats.transport = self.transport;
+    }
+}

@@ -1,0 +1,219 @@
+//! One UDP socket: dual stack, deep receive buffer, trains in and out, answers from the address that was asked.
+//!
+//! Owns the system calls (through quinn-udp and socket2) and the table of local addresses. Knows nothing of frames.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
+use roundtable_proto::server::{Path, Transmit, Via};
+use socket2::{Domain, Protocol, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// Bytes asked for the kernel's receive queue: what survives a burst. The default holds 92 large datagrams.
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// Bytes of one receive buffer: a train that the kernel has joined is at most this long.
+const TRAIN_BYTES: usize = 1 << 16;
+/// Local addresses that are told apart. A host with more answers the rest from the address that routing chooses.
+const LOCAL_ADDRESSES_MAX: usize = 1024;
+
+/// Where received datagrams lie until they are handled.
+pub(crate) struct Arrivals {
+    bytes: Vec<u8>,
+    metas: [RecvMeta; BATCH_SIZE],
+    count: usize,
+}
+
+impl Arrivals {
+    pub(crate) fn new() -> Self {
+        Self { bytes: vec![0; BATCH_SIZE * TRAIN_BYTES], metas: [RecvMeta::default(); BATCH_SIZE], count: 0 }
+    }
+
+    /// Counts the trains that the last receive brought.
+    pub(crate) const fn trains(&self) -> usize {
+        self.count
+    }
+}
+
+pub(crate) struct Socket {
+    io: UdpSocket,
+    state: UdpSocketState,
+    is_v6: bool,
+    /// The local address of [`Via`] n + 1; 0 stands for none.
+    locals: Vec<IpAddr>,
+}
+
+impl Socket {
+    /// Binds `address`, or every address of the host, and asks for a deep receive buffer.
+    pub(crate) fn bind(address: Option<IpAddr>, port: u16) -> io::Result<Self> {
+        let socket = match address {
+            Some(address) => open(SocketAddr::new(address, port))?,
+            None => match open(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
+                // A host without IPv6 serves IPv4 alone.
+                Err(error) if is_without_ipv6(&error) => {
+                    open(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))?
+                }
+                opened => opened?,
+            },
+        };
+        let io = UdpSocket::from_std(socket.into())?;
+        let state = UdpSocketState::new((&io).into())?;
+        let is_v6 = io.local_addr()?.is_ipv6();
+        Ok(Self { io, state, is_v6, locals: Vec::new() })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
+    /// Returns the bytes that the kernel granted for the receive queue.
+    pub(crate) fn receive_buffer(&self) -> usize {
+        self.state.recv_buffer_size((&self.io).into()).unwrap_or(0)
+    }
+
+    /// Waits until something can be received. Can be cancelled.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.io.readable().await
+    }
+
+    /// Takes what is there, without waiting.
+    pub(crate) fn receive(&self, arrivals: &mut Arrivals) -> io::Result<()> {
+        arrivals.count = 0;
+        let mut chunks = arrivals.bytes.chunks_exact_mut(TRAIN_BYTES);
+        let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        arrivals.count = self.io.try_io(Interest::READABLE, || {
+            self.state.recv((&self.io).into(), &mut buffers, &mut arrivals.metas)
+        })?;
+        Ok(())
+    }
+
+    /// Gives the datagrams of received train number `train`, and the way they came.
+    pub(crate) fn train<'a>(
+        &mut self,
+        arrivals: &'a Arrivals,
+        train: usize,
+    ) -> (Path, impl Iterator<Item = &'a [u8]> + use<'a>) {
+        let meta = &arrivals.metas[train];
+        let start = train * TRAIN_BYTES;
+        let path = Path { remote: meta.addr, via: self.via(meta.dst_ip) };
+        // An empty datagram has a stride of zero.
+        let datagrams = arrivals.bytes[start..start + meta.len].chunks(meta.stride.max(1));
+        (path, datagrams)
+    }
+
+    /// Sends a train. Does not wait: where the kernel has no room, the datagrams are lost as on any busy link.
+    pub(crate) fn send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let longest = self.state.max_gso_segments().max(1) * transmit.segment_size;
+        for contents in transmit.contents.chunks(longest) {
+            let transmit = quinn_udp::Transmit {
+                destination: self.destination(transmit.path.remote),
+                ecn: None,
+                contents,
+                segment_size: (contents.len() > transmit.segment_size).then_some(transmit.segment_size),
+                src_ip: self.source(transmit.path.via),
+            };
+            self.io.try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &transmit))?;
+        }
+        Ok(())
+    }
+
+    fn via(&mut self, local: Option<IpAddr>) -> Via {
+        let Some(local) = local else { return Via::default() };
+        let place = self.locals.iter().position(|known| *known == local).or_else(|| {
+            (self.locals.len() < LOCAL_ADDRESSES_MAX).then(|| {
+                self.locals.push(local);
+                self.locals.len() - 1
+            })
+        });
+        // At most LOCAL_ADDRESSES_MAX.
+        place.map_or_else(Via::default, |place| Via(place as u16 + 1))
+    }
+
+    fn source(&self, via: Via) -> Option<IpAddr> {
+        self.locals.get(usize::from(via.0).checked_sub(1)?).copied()
+    }
+
+    /// An IPv6 socket wants IPv4 addresses mapped.
+    const fn destination(&self, remote: SocketAddr) -> SocketAddr {
+        match remote {
+            SocketAddr::V4(v4) if self.is_v6 => {
+                SocketAddr::new(IpAddr::V6(v4.ip().to_ipv6_mapped()), v4.port())
+            }
+            SocketAddr::V4(_) | SocketAddr::V6(_) => remote,
+        }
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        socket.set_only_v6(false)?;
+    }
+    // The kernel grants what net.core.rmem_max allows; the log says how much that is.
+    let _granted_less = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// The kernel has no IPv6, or it is switched off.
+fn is_without_ipv6(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.kind() == io::ErrorKind::Unsupported
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn datagrams_are_answered_from_the_address_that_was_asked() {
+        let mut server = Socket::bind(None, 0).unwrap();
+        let port = server.local_addr().unwrap().port();
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        for asked in ["127.0.0.1", "127.0.0.9", "127.5.5.5"] {
+            client.send_to(b"question", (asked, port)).await.unwrap();
+            let mut arrivals = Arrivals::new();
+            loop {
+                server.readable().await.unwrap();
+                if server.receive(&mut arrivals).is_ok() {
+                    break;
+                }
+            }
+            let (path, _) = server.train(&arrivals, 0);
+            server.send(&Transmit { path, contents: b"answer", segment_size: 6 }).unwrap();
+            let mut answer = [0; 16];
+            let (length, from) = client.recv_from(&mut answer).await.unwrap();
+            assert_eq!(
+                (&answer[..length], from),
+                (&b"answer"[..], format!("{asked}:{port}").parse().unwrap())
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn both_families_are_served_by_one_socket() {
+        let server = Socket::bind(None, 0).unwrap();
+        let to = server.local_addr().unwrap();
+        if !to.is_ipv6() {
+            return;
+        }
+        let client = UdpSocket::bind("[::1]:0").await.unwrap();
+        client.send_to(b"question", (Ipv6Addr::LOCALHOST, to.port())).await.unwrap();
+        server.readable().await.unwrap();
+        let mut arrivals = Arrivals::new();
+        server.receive(&mut arrivals).unwrap();
+        assert_eq!(arrivals.trains(), 1);
+    }
+
+    #[tokio::test]
+    async fn local_addresses_are_bounded() {
+        let mut socket = Socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+        for number in 0..u32::try_from(LOCAL_ADDRESSES_MAX).unwrap() {
+            assert_ne!(socket.via(Some(Ipv4Addr::from_bits(number).into())), Via::default());
+        }
+        assert_eq!(socket.via(Some(Ipv4Addr::from_bits(u32::MAX).into())), Via::default());
+        assert_eq!(socket.locals.len(), LOCAL_ADDRESSES_MAX);
+    }
+}

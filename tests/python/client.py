@@ -1,0 +1,231 @@
+"""A command line on top of roundtable.py. Prints one JSON object a line for everything that happens.
+
+    client.py ping HOST PORT
+    client.py listen HOST PORT --id UUID --answer FILE [--count N] [--decline] [--offer-out DIR]
+    client.py call HOST PORT --id UUID --to ID --offer FILE --answer-out FILE [--candidates N] [--punch]
+
+Exits 0 on success, 1 with a message on standard error otherwise, and 2 if called wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any, Iterator
+
+import roundtable as rt
+
+
+class Failure(Exception):
+    """What ends the program with exit code 1."""
+
+
+def printable(name: str, value: Any) -> Any:
+    if isinstance(value, rt.Address):
+        return str(value)
+    if isinstance(value, bytes):
+        return rt.format_identifier(value) if name == "source" else value.hex()
+    return value
+
+
+def report(event: rt.Event) -> None:
+    """Print an event; a blob is told by its length and SHA-256."""
+    line: dict[str, Any] = {"event": event.name}
+    for name, value in event.fields.items():
+        if name == "blob":
+            line["length"], line["sha256"] = len(value), hashlib.sha256(value).hexdigest()
+        else:
+            line[name] = printable(name, value)
+    print(json.dumps(line), flush=True)
+
+
+class Session:
+    """A ``UdpClient`` with a deadline, that reports every event it passes on."""
+
+    def __init__(self, args: argparse.Namespace, identifier: bytes):
+        try:
+            self.udp = rt.UdpClient(identifier, args.host, args.port, args.drop / 100, args.seed)
+        except OSError as error:
+            raise Failure(f"{args.host}:{args.port}: {error}") from None
+        self.core = self.udp.core
+        self.deadline = rt.now_ms() + args.timeout * 1000 if args.timeout else rt.NEVER
+
+    def events(self, until: float = rt.NEVER) -> Iterator[rt.Event]:
+        """Events until the given time or the deadline."""
+        while True:
+            left = min(until, self.deadline) - rt.now_ms()
+            if left <= 0:
+                return
+            for event in self.udp.step(min(left, 3_600_000)):
+                report(event)
+                if event.name == "registration_failed":
+                    raise Failure(f"registration failed: {event['reason']}, detail {event['detail']}")
+                yield event
+
+    def linger(self, quiet: float) -> None:
+        """Stay until nothing has come for ``quiet`` milliseconds, to acknowledge what the peer repeats."""
+        since = rt.now_ms()
+        while (until := max(since, self.core.last_heard) + quiet) > rt.now_ms() and rt.now_ms() < self.deadline:
+            for _ in self.events(until):
+                since = rt.now_ms()
+
+    def leave(self) -> None:
+        """UNREGISTER, so that the identifier is free at once, and close the socket."""
+        try:
+            self.deadline = rt.NEVER
+            if self.core.state not in (rt.State.UNREGISTERED, rt.State.FAILED):
+                self.core.unregister(rt.now_ms())
+                for event in self.events(rt.now_ms() + 5_000):
+                    if event.name == "unregistered":
+                        break
+        finally:
+            self.udp.close()
+
+
+def ping(args: argparse.Namespace) -> None:
+    session = Session(args, b"\1" * 32)
+    try:
+        session.core.ping(rt.now_ms())
+        for event in session.events():
+            if event.name == "pong":
+                return
+            if event.name == "ping_failed":
+                break
+        raise Failure("no answer from the server")
+    finally:
+        session.udp.close()
+
+
+def listen(args: argparse.Namespace) -> None:
+    answer = b"" if args.decline else args.answer.read_bytes()
+    session = Session(args, args.id)
+    core = session.core
+    core.register(rt.now_ms())
+    pending: set[bytes] = set()
+    offered = done = 0
+    try:
+        for event in session.events():
+            now = rt.now_ms()
+            if event.name == "offered":
+                offered += 1
+                if args.offer_out is not None:
+                    args.offer_out.mkdir(parents=True, exist_ok=True)
+                    (args.offer_out / f"{event['offer'].hex()}.bin").write_bytes(event["blob"])
+                try:
+                    if args.decline:
+                        core.decline(now, event["offer"])
+                    else:
+                        core.answer(now, event["offer"], answer)
+                except rt.CallError as error:
+                    raise Failure(str(error)) from None
+                pending.add(event["offer"])
+                for number in range(0 if args.decline else args.candidates):
+                    core.candidate(now, event["offer"], b"candidate %d of the callee" % number)
+            elif event.name == "delivered" and event["offer"] in pending:
+                pending.discard(event["offer"])
+                done += 1
+                if args.count and done >= args.count:
+                    session.linger(args.linger * 1000)
+                    return
+            elif event.name == "failed" and event["offer"] in pending:
+                pending.discard(event["offer"])
+                if args.count and offered - len(pending) - done:
+                    raise Failure(f"the answer was not delivered: {event['reason']}")
+        if args.count:
+            raise Failure(f"{done} of {args.count} offers answered in time")
+    finally:
+        session.leave()
+
+
+def call(args: argparse.Namespace) -> None:
+    blob = args.offer.read_bytes()
+    session = Session(args, args.id)
+    core = session.core
+    now = rt.now_ms()
+    core.register(now)
+    try:
+        try:
+            offer = core.offer(now, args.to, blob)
+            for number in range(args.candidates):
+                core.candidate(now, offer, b"candidate %d of the caller" % number)
+        except rt.CallError as error:
+            raise Failure(str(error)) from None
+        waiting = {"answered"}
+        if args.candidates:
+            waiting.add("candidates_delivered")
+        if args.punch:
+            waiting.add("path")
+        for event in session.events():
+            if event.fields.get("offer") != offer:
+                continue
+            if event.name in ("failed", "candidates_failed", "punch_failed"):
+                raise Failure(f"{event.name}: {event['reason']}")
+            waiting.discard(event.name)
+            if event.name == "answered":
+                args.answer_out.write_bytes(event["blob"])
+                if args.punch:
+                    core.punch(rt.now_ms(), offer)
+            if not waiting:
+                session.linger(args.linger * 1000)
+                return
+        raise Failure(f"no {' and no '.join(sorted(waiting))} in time")
+    finally:
+        session.leave()
+
+
+def parser() -> argparse.ArgumentParser:
+    main = argparse.ArgumentParser(description="A client of the Roundtable signalling protocol.")
+    commands = main.add_subparsers(dest="command", required=True)
+
+    def command(name: str, run: Any, timeout: float, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        sub.add_argument("host")
+        sub.add_argument("port", type=int)
+        sub.add_argument("--timeout", type=float, default=timeout, help="seconds in all; 0: none (default %(default)s)")
+        sub.add_argument("--drop", type=float, default=0, metavar="PERCENT", help="drop datagrams in and out")
+        sub.add_argument("--seed", type=int, help="of --drop")
+        return sub
+
+    def peer(sub: argparse.ArgumentParser, linger: float) -> None:
+        sub.add_argument("--id", type=rt.parse_identifier, required=True, help="own identifier: UUID or 64 hex digits")
+        sub.add_argument("--candidates", type=int, default=0, metavar="N", help="send N candidates")
+        sub.add_argument("--linger", type=float, default=linger, metavar="SECONDS",
+                         help="stay until the peer has been quiet this long (default %(default)s)")
+
+    command("ping", ping, 15, "Ask for the observed address.")
+    sub = command("listen", listen, 0, "Register and answer offers.")
+    peer(sub, 2.0)
+    sub.add_argument("--answer", type=Path, help="file with the answer")
+    sub.add_argument("--decline", action="store_true", help="decline instead")
+    sub.add_argument("--count", type=int, default=0, metavar="N", help="exit after N offers (default: never)")
+    sub.add_argument("--offer-out", type=Path, metavar="DIR", help="write each offer to DIR/OFFERID.bin")
+    sub = command("call", call, 60, "Offer and wait for the answer.")
+    peer(sub, 1.0)
+    sub.add_argument("--to", type=rt.parse_identifier, required=True, help="identifier of the peer")
+    sub.add_argument("--offer", type=Path, required=True, help="file with the offer")
+    sub.add_argument("--answer-out", type=Path, required=True, help="file for the answer")
+    sub.add_argument("--punch", action="store_true", help="punch a hole and prove the direct path")
+    return main
+
+
+def main() -> int:
+    arguments = parser()
+    args = arguments.parse_args()
+    if args.command == "listen" and args.answer is None and not args.decline:
+        arguments.error("listen needs --answer FILE or --decline")
+    try:
+        args.run(args)
+    except (Failure, OSError) as error:
+        print(f"{args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,6 +11,7 @@
 //! Both engines speak the same verbs: `handle_datagram`, `handle_timeout`, `poll_transmit`, `poll_event`,
 //! `poll_timeout`. Drain the output before the next input.
 
+pub mod client;
 mod keyed;
 pub mod server;
 mod time;

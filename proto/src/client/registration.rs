@@ -188,14 +188,16 @@ impl Registration {
         out: &mut Output,
     ) -> Result<Change, DropReason> {
         let own = |request: Request| request.times > 0 && request.transaction == challenge.reference;
-        let refused = match self.state {
+        // What was refused for want of a cookie says nothing of the session; what was sent under it does.
+        let (refused, of_session) = match self.state {
             State::Leaving(request) if own(request) => {
                 self.end(out);
                 return Ok(Change::Ended);
             }
-            State::Asking(request) | State::Checking(request) if own(request) || known => 0,
-            State::Resting { .. } if known => 0,
-            State::Proving { request, proof } if own(request) => proof.refused + 1,
+            State::Asking(request) if own(request) => (0, false),
+            State::Proving { request, proof } if own(request) => (proof.refused + 1, false),
+            State::Checking(request) if own(request) => (0, true),
+            State::Asking(_) | State::Checking(_) | State::Resting { .. } if known => (0, true),
             State::Unregistered
             | State::Leaving(_)
             | State::Asking(_)
@@ -203,7 +205,9 @@ impl Registration {
             | State::Resting { .. }
             | State::Proving { .. } => return Err(DropReason::Reference),
         };
-        self.doubt();
+        if of_session {
+            self.doubt();
+        }
         let mut request = Request::new(now, random);
         if refused >= CHALLENGES_AT_ONCE {
             request.next = now + jittered(RTO_INITIAL, random);

@@ -80,6 +80,13 @@ pub enum Breach {
         /// What is.
         sizes: Sizes,
     },
+    /// A caller has more open offers than the configuration allows.
+    TooManyOffers {
+        /// Who.
+        caller: Session,
+        /// How many.
+        open: usize,
+    },
     /// The number of peers does not fit those that must live and those that may.
     WrongCount {
         /// Peers that must live.

@@ -11,6 +11,8 @@ use crate::wire::{Address, Fragment, Frame, Kind, OfferId, Relayed, Session};
 
 pub(super) struct Calls {
     timeout: Duration,
+    /// Offers that one caller may have open.
+    limit: u16,
     open: BTreeMap<OfferId, Call>,
 }
 
@@ -22,8 +24,8 @@ struct Call {
 }
 
 impl Calls {
-    pub(super) const fn new(timeout: Duration) -> Self {
-        Self { timeout, open: BTreeMap::new() }
+    pub(super) const fn new(timeout: Duration, limit: u16) -> Self {
+        Self { timeout, limit, open: BTreeMap::new() }
     }
 
     /// Forgets the offers whose time is over for good.
@@ -49,26 +51,29 @@ impl Calls {
             return Err(unfit);
         }
         if kind == Kind::Offer {
-            self.opens(handled, offer, from, to, opened);
+            self.opens(handled.now, offer, from, to, opened);
+            self.within_limit(handled.now, from, holders)?;
         } else {
             self.passes(handled.now, kind, offer, from, to)?;
         }
         if is_same(frame, last, handled, from, to, holders) { Ok(()) } else { Err(Breach::Altered { offer }) }
     }
 
-    fn opens(
-        &mut self,
-        handled: &Handled<'_>,
-        offer: OfferId,
-        caller: Session,
-        callee: Session,
-        opened: bool,
-    ) {
+    fn opens(&mut self, now: Instant, offer: OfferId, caller: Session, callee: Session, opened: bool) {
         let known = self.open.get(&offer).is_some_and(|call| (call.caller, call.callee) == (caller, callee));
         if opened || !known {
-            let deadline = handled.now + self.timeout;
+            let deadline = now + self.timeout;
             self.open.insert(offer, Call { caller, callee, deadline, answered: false });
         }
+    }
+
+    /// Counts the offers of a caller that must be open: those to whoever has left may have been closed.
+    fn within_limit(&self, now: Instant, caller: Session, holders: &Holders) -> Result<(), Breach> {
+        let is_open = |call: &&Call| {
+            call.caller == caller && now < call.deadline && holders.must_live(now, call.callee)
+        };
+        let open = self.open.values().filter(is_open).count();
+        if open > usize::from(self.limit) { Err(Breach::TooManyOffers { caller, open }) } else { Ok(()) }
     }
 
     fn passes(

@@ -45,6 +45,11 @@ impl Holders {
         self.sessions.get(&session).map(|holder| holder.identifier)
     }
 
+    /// Tells whether the server has no right to have forgotten the session.
+    pub(super) fn must_live(&self, now: Instant, session: Session) -> bool {
+        self.sessions.get(&session).is_some_and(|holder| holder.must_live(now))
+    }
+
     fn at(&self, session: Session, address: SocketAddr) -> Option<&Holder> {
         self.sessions.get(&session).filter(|holder| holder.live && holder.at == address)
     }
@@ -186,8 +191,8 @@ impl Holders {
         let unproved = Breach::ServedUnproved { address: at, outcome: handled.outcome };
         let proved = self.proof(handled, &register.cookie).ok_or(unproved)?;
         let before = self.by_identifier.insert(identifier, session);
-        if let Some(before) = before.filter(|before| *before != session) {
-            let Some(holder) = self.sessions.get_mut(&before) else { return Ok(()) };
+        let former = before.filter(|before| *before != session);
+        if let Some(holder) = former.and_then(|former| self.sessions.get_mut(&former)) {
             if holder.must_live(now) {
                 return Err(Breach::HolderChanged { identifier });
             }
@@ -216,6 +221,8 @@ impl Holders {
                 holder.live = false;
             }
         }
+        // Nothing in flight speaks of those any more.
+        self.sessions.retain(|_, holder| holder.live || now.since(holder.heard) < 10 * PEER_TTL);
     }
 
     pub(super) fn fit_count(&self, now: Instant, peers: u32) -> Result<(), Breach> {

@@ -81,7 +81,7 @@ impl Ledger {
             limits: Sizes { peers: config.max_peers, offers: config.max_offers },
             bytes: Bytes::default(),
             holders: Holders::default(),
-            calls: Calls::new(config.offer_timeout),
+            calls: Calls::new(config.offer_timeout, config.max_peer_offers),
             outcomes: 0,
         }
     }

@@ -15,6 +15,8 @@ pub mod client;
 mod keyed;
 pub mod server;
 mod time;
+#[cfg(feature = "virtual-network")]
+pub mod vnet;
 pub mod wire;
 
 pub use keyed::Seed;

@@ -172,15 +172,18 @@ impl Registration {
         out: &mut Output,
     ) -> Result<Change, DropReason> {
         let own = |request: Request| request.is_outstanding(challenge.reference);
-        let refused = match self.state {
+        // What was refused for want of a cookie says nothing of the session; what was sent under it does.
+        let (refused, of_session) = match self.state {
             State::Leaving(request) if own(request) => {
                 self.end(out);
                 return Ok(Change::Ended);
             }
-            State::Asking(request) | State::Checking(request) if own(request) || known => 0,
+            State::Asking(request) if own(request) => (0, false),
+            State::Proving { request, proof } if own(request) => (proof.refused + 1, false),
+            State::Checking(request) if own(request) => (0, true),
+            State::Asking(_) | State::Checking(_) if known => (0, true),
             // What was sent before the last answer may be challenged still; what was sent after it cannot be yet.
-            State::Resting { since, .. } if known && since + self.rtt.mean() <= now => 0,
-            State::Proving { request, proof } if own(request) => proof.refused + 1,
+            State::Resting { since, .. } if known && since + self.rtt.mean() <= now => (0, true),
             State::Unregistered
             | State::Leaving(_)
             | State::Asking(_)
@@ -188,7 +191,9 @@ impl Registration {
             | State::Resting { .. }
             | State::Proving { .. } => return Err(DropReason::Reference),
         };
-        self.doubt();
+        if of_session {
+            self.doubt();
+        }
         let wait = if refused < CHALLENGES_AT_ONCE { Duration::ZERO } else { jittered(RTO_INITIAL, random) };
         let request = Request::later(now, now + wait, random);
         let proof = Proof { cookie: challenge.cookie, received: now, refused };

@@ -320,6 +320,31 @@ impl Registration {
         }
     }
 
+    /// Takes an ERROR `VERSION`: a hint to show. The registration goes on.
+    pub(super) fn misunderstood(
+        &mut self,
+        now: Instant,
+        refusal: &Refusal,
+        out: &mut Output,
+    ) -> Result<Change, DropReason> {
+        match self.state {
+            State::Asking(request) | State::Proving { request, .. }
+                if request.is_outstanding(refusal.reference) =>
+            {
+                let code = RefusalCode::from_number(refusal.code);
+                let retry_after = Some(request.next.since(now));
+                out.event(Event::RegistrationFailed { code, detail: refusal.detail, retry_after });
+                Ok(Change::None)
+            }
+            State::Unregistered
+            | State::Asking(_)
+            | State::Proving { .. }
+            | State::Resting { .. }
+            | State::Checking(_)
+            | State::Leaving(_) => Err(DropReason::Reference),
+        }
+    }
+
     /// Does what time alone demands.
     pub(super) fn expire(&mut self, now: Instant, random: &mut Generator, out: &mut Output) -> Change {
         if self.next().is_none_or(|next| now < next) {
@@ -331,7 +356,7 @@ impl Registration {
             State::Asking(request) => self.report_after(request.times, out),
             State::Proving { request, proof } => {
                 self.report_after(request.times, out);
-                if proof.received + COOKIE_LIFETIME <= now {
+                if proof.received + COOKIE_LIFETIME / 2 <= now {
                     self.ask(now, random);
                 }
             }

@@ -34,7 +34,7 @@ impl Walk {
     fn new(seed: u64) -> Self {
         // Every other server has too little room for all who want to use it.
         let (max_peers, max_offers, max_peer_offers) =
-            if seed.is_multiple_of(2) { (10, 5, 3) } else { (60, 80, 5) };
+            if seed.is_multiple_of(2) { (10, 5, 3) } else { (60, 80, 2) };
         let config = Config {
             max_peers,
             max_offers,

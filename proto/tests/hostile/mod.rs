@@ -77,10 +77,12 @@ impl Attacker {
         }
     }
 
+    /// A call that somebody has opened, or a new one.
     fn some_offer(&self, world: &mut World) -> OfferId {
         let seen = self.seen.borrow();
-        let at = world.random().below(seen.offers.len() as u64 + 1) as usize;
-        seen.offers.get(at).copied().unwrap_or_else(|| OfferId::from_random(world.random().sixteen()))
+        let at = world.random().below(seen.offers.len() as u64) as usize;
+        let known = seen.offers.get(at).copied().filter(|_| world.random().below(3) > 0);
+        known.unwrap_or_else(|| OfferId::from_random(world.random().sixteen()))
     }
 }
 

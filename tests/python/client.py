@@ -88,12 +88,11 @@ class Session:
 def ping(args: argparse.Namespace) -> None:
     session = Session(args, b"\1" * 32)
     try:
-        session.core.ping(rt.now_ms())
-        for event in session.events():
-            if event.name == "pong":
-                return
-            if event.name == "ping_failed":
-                break
+        while rt.now_ms() < session.deadline:
+            session.core.ping(rt.now_ms())
+            for event in session.events(rt.now_ms() + rt.RTO_INITIAL):
+                if event.name == "pong":
+                    return
         raise Failure("no answer from the server")
     finally:
         session.udp.close()

@@ -41,6 +41,8 @@ BLOB_MAX = 65536
 PEER_TTL = 60_000
 KEEPALIVE_INTERVAL = 20_000
 COOKIE_LIFETIME = 60_000
+RESTART_GRACE = 30_000
+RESTART_RETRY = 500
 RTO_INITIAL = 500
 RTO_MIN = 100
 RTO_MAX = 3_000
@@ -1515,33 +1517,41 @@ class UdpClient:
     ``drop`` is the share (0..1) of datagrams that are thrown away in each direction, to try out loss.
     """
 
-    def __init__(self, identifier: bytes, host: str, port: int, drop: float = 0.0, seed: Optional[int] = None,
-                 bind: Optional[tuple[str, int]] = None):
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
-        self.socket.setblocking(False)
-        if bind is not None:
-            self.socket.bind(bind)
-        self._dropper = random.Random(seed)
+    def __init__(self, identifier: bytes, host: str, port: int, drop: float = 0.0, seed: Optional[int] = None):
+        self._family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         self._drop = drop
+        self._dropper = random.Random(seed)
         server = self._address(address)
         self.core = Client(identifier, server, families=frozenset({server.version}))
+        self.socket = self._open()
 
     def step(self, wait: float) -> list[Event]:
-        """Run for at most ``wait`` milliseconds, and return as soon as there are events."""
+        """Run for at most ``wait`` milliseconds, 0 to do only what is due, and return as soon as there are events."""
         until = now_ms() + wait
         while True:
+            self._receive()
             self._flush()
             events = self.core.events()
             now = now_ms()
             if events or now >= until:
                 return events
             timeout = max(0.0, min(until, self.core.next_timeout()) - now) / 1000
-            if select.select([self.socket], [], [], timeout)[0]:
-                self._receive()
+            select.select([self.socket], [], [], timeout)
+
+    def rebind(self) -> None:
+        """Go on from a new port, as after a change of network. The server finds out by itself (section 5)."""
+        old, self.socket = self.socket, self._open()  # in this order, so that the port is another one
+        old.close()
 
     def close(self) -> None:
+        """Close the socket. To end the registration first, call ``core.unregister`` and await ``unregistered``."""
         self.socket.close()
+
+    def _open(self) -> socket.socket:
+        opened = socket.socket(self._family, socket.SOCK_DGRAM)
+        opened.setblocking(False)
+        opened.bind(("", 0))
+        return opened
 
     def _flush(self) -> None:
         for data, address in self.core.poll(now_ms()):
@@ -1550,12 +1560,12 @@ class UdpClient:
             try:
                 self.socket.sendto(data, tuple(address))
             except OSError:
-                pass  # as good as lost: no route, wrong family, full buffer; timers repeat what matters
+                pass  # as good as lost: no route, full buffer; timers repeat what matters
 
     def _receive(self) -> None:
-        for _ in range(FRAGMENTS_MAX):
+        for _ in range(FRAGMENTS_MAX):  # then the timers have their turn
             try:
-                data, address = self.socket.recvfrom(2048)
+                data, address = self.socket.recvfrom(2 * DATAGRAM_MAX)
             except OSError:
                 return
             if self._drop and self._dropper.random() < self._drop:

@@ -7,13 +7,23 @@
 
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod client;
 mod clock;
 pub mod config;
 #[cfg(feature = "cli")]
 pub mod logging;
+pub mod pinger;
+#[cfg(feature = "cli")]
+pub mod probe;
 mod seed;
 pub mod server;
 mod socket;
 
+pub use client::Client;
 pub use roundtable_proto as proto;
 pub use server::{Server, Stats, StatsHandle};
+
+/// The README's examples are compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

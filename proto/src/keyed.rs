@@ -75,8 +75,14 @@ impl Prf {
     }
 }
 
+impl std::fmt::Debug for Prf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Prf(secret)")
+    }
+}
+
 /// A deterministic generator of unpredictable values: the tags of a counter.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Generator {
     prf: Prf,
     drawn: u64,

@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The program `roundtable-probe`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    roundtable_signalling::probe::main()
+}

@@ -1,0 +1,81 @@
+# Everything that one does with this repository. `make` alone lists it.
+
+# Flags for every cargo command, such as CARGO_FLAGS=--locked.
+CARGO_FLAGS ?=
+# The configuration file of `make run` and `make dev`.
+CONFIG ?= config.yaml
+# Where `make install` puts things; DESTDIR is put before it for packagers.
+PREFIX ?= /usr/local
+SYSCONFDIR ?= $(PREFIX)/etc
+
+PROGRAMS := signallingserver roundtable-probe
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+EVERYTHING := --workspace --all-features $(CARGO_FLAGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help build run dev demo test fuzz lint doc deny install clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the programs for release, into bin/
+	cargo build --release $(CARGO_FLAGS) $(PROGRAMS:%=--bin %)
+	@mkdir -p bin
+	install -m 755 $(PROGRAMS:%=$(TARGET)/release/%) bin/
+
+run: build ## build and run the server with config.yaml (or CONFIG=file)
+	bin/signallingserver --config-file-path $(CONFIG)
+
+dev: ## run the server, and build and restart it whenever a source file or its configuration changes
+	@command -v watchexec >/dev/null || { \
+		echo "make dev needs watchexec, which is missing. Install it with: cargo install watchexec-cli --locked"; exit 1; }
+	watchexec --restart --watch src --watch proto --watch Cargo.toml --watch $(CONFIG) -- \
+		cargo run $(CARGO_FLAGS) --bin signallingserver -- --config-file-path $(CONFIG)
+
+demo: build ## show a whole call: a server and two peers in one process
+	bin/roundtable-probe demo
+
+test: ## run every test: Rust (cargo nextest where it is installed), examples in the docs, Python
+	$(if $(shell command -v cargo-nextest),cargo nextest run,cargo test --tests) $(EVERYTHING)
+	cargo test --doc $(EVERYTHING)
+	@set -e; for test in $(sort $(wildcard tests/python/test_*.py)); do echo python3 $$test; python3 $$test; done
+
+# Seconds of fuzzing for each target.
+FUZZ_SECONDS ?= 60
+
+fuzz: ## fuzz decoder, server and client engine with new seeds for FUZZ_SECONDS (60) each
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} \
+		cargo test --release -p roundtable-proto --test fuzz $(CARGO_FLAGS) -- --nocapture
+
+lint: ## check format and lints; warnings are errors
+	cargo fmt --all --check
+	cargo clippy --all-targets $(EVERYTHING) -- -D warnings
+	cargo clippy --all-targets --workspace --no-default-features $(CARGO_FLAGS) -- -D warnings
+
+doc: ## build the documentation of the crates; warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps $(EVERYTHING)
+
+# The advisory database lives on GitHub. Where that is out of reach the check is skipped, and says so.
+deny: ## check the dependencies: licences, bans, sources, and known advisories (deny.toml)
+	@command -v cargo-deny >/dev/null || { \
+		echo "make deny needs cargo-deny, which is missing. Install it with: cargo install cargo-deny --locked"; exit 1; }
+	cargo deny check bans licenses sources
+	@if cargo deny fetch db >/dev/null 2>&1; then \
+		echo cargo deny check --disable-fetch advisories; cargo deny check --disable-fetch advisories; \
+	else \
+		echo "SKIPPED: advisories were not checked, the RustSec database cannot be fetched (cargo deny fetch db)"; \
+	fi
+
+install: build ## install the programs and the configuration under PREFIX (/usr/local); keeps a configuration
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/signallingserver
+	install -m 755 $(PROGRAMS:%=bin/%) $(DESTDIR)$(PREFIX)/bin/
+	@if [ -e $(DESTDIR)$(SYSCONFDIR)/signallingserver/config.yaml ]; then \
+		echo "kept $(DESTDIR)$(SYSCONFDIR)/signallingserver/config.yaml"; \
+	else \
+		install -m 644 config.yaml $(DESTDIR)$(SYSCONFDIR)/signallingserver/config.yaml; \
+	fi
+	@echo "run: $(PREFIX)/bin/signallingserver --config-file-path $(SYSCONFDIR)/signallingserver/config.yaml"
+
+clean: ## remove what was built
+	cargo clean
+	rm -rf bin

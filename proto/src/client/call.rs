@@ -1,0 +1,304 @@
+//! One call: its two roles, candidates, punching, and how it ends. Knows nothing of other calls or of registering.
+//! SPEC 6
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::callee::{Callee, Delivered, Stage};
+use super::caller::{Caller, Heard as Answer};
+use super::candidates::{Heard, Spoken};
+use super::counters::DropReason;
+use super::event::{CallError, Event, FailReason};
+use super::link::Link;
+use super::output::Output;
+use super::punch::{Proved, Punch};
+use super::rtt::Rtt;
+use crate::Instant;
+use crate::keyed::Generator;
+use crate::wire::{
+    Ack, Arrived, BLOB_MAX, BlobKind, Frame, OfferId, PeerId, Probe, ProbeReply, PunchNow, Relayed,
+};
+
+/// One call.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) offer: OfferId,
+    pub(super) peer: PeerId,
+    pub(super) role: Role,
+    pub(super) deadline: Instant,
+    /// Round trips to the other peer.
+    pub(super) rtt: Rtt,
+    pub(super) spoken: Spoken,
+    pub(super) heard: Heard,
+    pub(super) punch: Punch,
+}
+
+/// Which side of the call this client is.
+#[derive(Debug)]
+pub(super) enum Role {
+    Caller(Caller),
+    Callee(Callee),
+}
+
+/// What a call needs of the rest of the engine.
+pub(super) struct Context<'a> {
+    pub(super) now: Instant,
+    pub(super) link: Link,
+    /// How long an offer waits for its answer, and the margin.
+    pub(super) patience: Duration,
+    pub(super) server_rtt: Rtt,
+    pub(super) out: &'a mut Output,
+    pub(super) random: &'a mut Generator,
+}
+
+/// Whether a call goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It goes on.
+    Open,
+    /// It is over; repeats of this blob are still acknowledged.
+    Over(Option<BlobKind>),
+}
+
+impl Call {
+    /// Starts a call of this client's own.
+    pub(super) fn to(offer: OfferId, peer: PeerId, blob: Vec<u8>, cx: &Context<'_>) -> Self {
+        Self::new(offer, peer, Role::Caller(Caller::new(blob)), cx)
+    }
+
+    /// Starts a call of the other peer's, of which a first fragment has arrived.
+    pub(super) fn from(relayed: &Relayed<'_>, cx: &Context<'_>) -> Self {
+        let head = relayed.head();
+        Self::new(head.offer, head.source, Role::Callee(Callee::new(head)), cx)
+    }
+
+    fn new(offer: OfferId, peer: PeerId, role: Role, cx: &Context<'_>) -> Self {
+        Self {
+            offer,
+            peer,
+            role,
+            deadline: cx.now + cx.patience,
+            rtt: Rtt::default(),
+            spoken: Spoken::new(),
+            heard: Heard::new(),
+            punch: Punch::Idle,
+        }
+    }
+
+    /// Answers an offer of the other peer's; an empty blob declines it.
+    pub(super) fn answer(&mut self, blob: Vec<u8>, cx: &Context<'_>) -> Result<(), CallError> {
+        if blob.len() > BLOB_MAX {
+            return Err(CallError::TooLarge { limit: BLOB_MAX, had: blob.len() });
+        }
+        match &mut self.role {
+            Role::Caller(_) => Err(CallError::NotAnswerable),
+            Role::Callee(callee) => {
+                callee.answer(blob)?;
+                self.deadline = cx.now + cx.patience;
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a fragment or a candidate of the other peer's.
+    pub(super) fn take(
+        &mut self,
+        kind: BlobKind,
+        relayed: &Relayed<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<Fate, DropReason> {
+        if relayed.head().source != self.peer {
+            return Err(DropReason::Peer);
+        }
+        match (&mut self.role, kind) {
+            (Role::Caller(_), BlobKind::Offer) | (Role::Callee(_), BlobKind::Answer) => {
+                Err(DropReason::Phase)
+            }
+            (Role::Callee(callee), BlobKind::Offer) => {
+                if let Some(blob) = callee.take(cx.now, relayed)? {
+                    let (from, observed) = (self.peer, relayed.head().observed);
+                    cx.out.event(Event::Offered { offer: self.offer, from, observed, blob });
+                }
+                Ok(Fate::Open)
+            }
+            (Role::Caller(_), BlobKind::Answer) => self.take_answer(relayed, cx),
+            (Role::Caller(_) | Role::Callee(_), BlobKind::Candidate) => self.take_candidate(relayed, cx),
+        }
+    }
+
+    fn take_answer(&mut self, relayed: &Relayed<'_>, cx: &mut Context<'_>) -> Result<Fate, DropReason> {
+        let Role::Caller(caller) = &mut self.role else { return Err(DropReason::Phase) };
+        let (unheard, delivered) = (caller.is_unheard(), caller.is_delivered());
+        let taken = caller.take(cx.now, relayed);
+        let offer = self.offer;
+        if unheard {
+            self.deadline = cx.now + cx.patience;
+            if !delivered {
+                // Who answers has the offer, though the acknowledgement was lost.
+                cx.out.event(Event::OfferDelivered { offer });
+            }
+        }
+        match taken? {
+            Answer::First | Answer::More => Ok(Fate::Open),
+            Answer::Whole(blob) if blob.is_empty() => {
+                cx.out.event(Event::Declined { offer });
+                self.acknowledge_at_once(BlobKind::Answer, Arrived::all(1), cx);
+                Ok(self.end(Some(BlobKind::Answer), cx))
+            }
+            Answer::Whole(blob) => {
+                let (from, observed) = (self.peer, relayed.head().observed);
+                cx.out.event(Event::Answered { offer, from, observed, blob });
+                Ok(Fate::Open)
+            }
+        }
+    }
+
+    fn take_candidate(&mut self, relayed: &Relayed<'_>, cx: &mut Context<'_>) -> Result<Fate, DropReason> {
+        let ready = match &self.role {
+            Role::Caller(caller) => caller.is_answered(),
+            Role::Callee(callee) => callee.stage() != Stage::Receiving,
+        };
+        if !ready {
+            return Err(DropReason::Phase);
+        }
+        if let Some(message) = self.heard.take(cx.now, relayed)? {
+            let (offer, number) = (self.offer, relayed.head().index);
+            cx.out.event(Event::Candidate { offer, number, message });
+        }
+        Ok(Fate::Open)
+    }
+
+    fn acknowledge_at_once(&self, kind: BlobKind, arrived: Arrived, cx: &mut Context<'_>) {
+        if let Some(session) = cx.link.session() {
+            cx.out.reply_to_server(&Frame::Ack(Ack::new(session, self.offer, kind, arrived)));
+        }
+    }
+
+    /// Takes an acknowledgement of the other peer's.
+    pub(super) fn acknowledged(&mut self, ack: &Ack, cx: &mut Context<'_>) -> Result<Fate, DropReason> {
+        let (offer, bitmap) = (self.offer, ack.bitmap);
+        match (ack.kind.kind(), &mut self.role) {
+            (Some(BlobKind::Offer), Role::Caller(caller)) => {
+                if caller.acknowledged(cx.now, bitmap, &mut self.rtt) {
+                    cx.out.event(Event::OfferDelivered { offer });
+                }
+                Ok(Fate::Open)
+            }
+            (Some(BlobKind::Answer), Role::Callee(callee)) => {
+                let delivered = callee.acknowledged(cx.now, bitmap, &mut self.rtt)?;
+                if delivered != Delivered::NotYet {
+                    cx.out.event(Event::AnswerDelivered { offer });
+                }
+                match delivered {
+                    Delivered::NotYet | Delivered::Accepted => Ok(Fate::Open),
+                    Delivered::Declined => Ok(self.end(Some(BlobKind::Offer), cx)),
+                }
+            }
+            (Some(BlobKind::Candidate), Role::Caller(_) | Role::Callee(_)) => {
+                self.spoken.flight.acknowledge(cx.now, bitmap, &mut self.rtt);
+                Ok(Fate::Open)
+            }
+            (Some(BlobKind::Offer), Role::Callee(_))
+            | (Some(BlobKind::Answer), Role::Caller(_))
+            | (None, _) => Err(DropReason::Phase),
+        }
+    }
+
+    /// Takes a PUNCH_NOW.
+    pub(super) fn punch_now(&mut self, order: &PunchNow, cx: &Context<'_>) -> Result<Fate, DropReason> {
+        self.punch.start(cx.now, order).map(|()| Fate::Open)
+    }
+
+    /// Takes a PROBE.
+    pub(super) fn probed(
+        &mut self,
+        from: SocketAddr,
+        probe: &Probe,
+        cx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        self.punch.probed(cx.now, from, probe, cx.random, cx.out)
+    }
+
+    /// Takes a PROBE_REPLY.
+    pub(super) fn probe_answered(
+        &mut self,
+        from: SocketAddr,
+        reply: &ProbeReply,
+        cx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        if let Some(Proved { peer, round_trip }) = self.punch.answered(cx.now, from, reply)? {
+            cx.out.event(Event::Path { offer: self.offer, peer, round_trip });
+        }
+        Ok(())
+    }
+
+    /// Sends again what is not acknowledged: the server knows this client again.
+    pub(super) fn resume(&mut self, now: Instant) {
+        match &mut self.role {
+            Role::Caller(caller) => caller.resume(now),
+            Role::Callee(callee) => callee.resume(now),
+        }
+        self.spoken.flight.resume();
+        self.punch.resume(now);
+    }
+
+    /// Ends the call for a reason that the application is told, if it waits for an outcome.
+    pub(super) fn fail(&mut self, reason: FailReason, cx: &mut Context<'_>) -> Fate {
+        let (told, whole) = match &self.role {
+            Role::Caller(caller) => (!caller.is_answered(), caller.is_answered().then_some(BlobKind::Answer)),
+            Role::Callee(callee) => match callee.stage() {
+                Stage::Receiving => (false, None),
+                Stage::Waiting | Stage::Answering => (true, Some(BlobKind::Offer)),
+                Stage::Delivered => (false, Some(BlobKind::Offer)),
+            },
+        };
+        if told {
+            cx.out.event(Event::Failed { offer: self.offer, reason });
+        }
+        self.end(whole, cx)
+    }
+
+    /// Ends the call.
+    fn end(&mut self, whole: Option<BlobKind>, cx: &mut Context<'_>) -> Fate {
+        if self.is_settled() && self.spoken.give_up() {
+            cx.out.event(Event::CandidatesFailed { offer: self.offer, reason: FailReason::CallOver });
+        }
+        if self.punch.is_under_way() {
+            cx.out.event(Event::PunchFailed { offer: self.offer, reason: FailReason::CallOver });
+        }
+        Fate::Over(whole)
+    }
+
+    /// Does what time alone demands.
+    pub(super) fn expire(&mut self, cx: &mut Context<'_>) -> Fate {
+        if self.punch.expire(cx.now) {
+            cx.out.event(Event::PunchFailed { offer: self.offer, reason: FailReason::NoPath });
+        }
+        if self.deadline <= cx.now && !(self.punch.is_probing() && self.is_settled()) {
+            let reason = match &self.role {
+                Role::Caller(_) => FailReason::NoAnswer,
+                Role::Callee(callee) => match callee.stage() {
+                    Stage::Receiving | Stage::Waiting => FailReason::NoAnswer,
+                    Stage::Answering | Stage::Delivered => FailReason::NotAcknowledged,
+                },
+            };
+            return self.fail(cx.link.blame(reason), cx);
+        }
+        if cx.link.session().is_some() {
+            match &mut self.role {
+                Role::Caller(caller) => caller.expire(cx.now, &self.rtt),
+                Role::Callee(callee) => callee.expire(cx.now, &self.rtt),
+            }
+            self.spoken.flight.expire(cx.now, &self.rtt);
+        }
+        Fate::Open
+    }
+
+    /// Tells whether offer and answer have both been delivered, as far as this side knows.
+    pub(super) fn is_settled(&self) -> bool {
+        match &self.role {
+            Role::Caller(caller) => caller.is_answered(),
+            Role::Callee(callee) => callee.stage() == Stage::Delivered,
+        }
+    }
+}

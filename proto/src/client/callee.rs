@@ -1,0 +1,149 @@
+//! The called side of a call: the offer comes in, the application answers. Knows nothing of other calls. SPEC 6
+
+use super::counters::DropReason;
+use super::event::CallError;
+use super::flight::Turn;
+use super::incoming::{Incoming, Taken};
+use super::outgoing::{Outgoing, Route};
+use super::rtt::Rtt;
+use crate::Instant;
+use crate::wire::{Arrived, BlobKind, Relayed, RelayedHead};
+
+/// What the callee keeps of a call.
+#[derive(Debug)]
+pub(super) struct Callee {
+    /// Kept to the end: its repeats are acknowledged.
+    pub(super) offer: Incoming,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Receiving,
+    Waiting,
+    Answering(Outgoing),
+    Delivered,
+}
+
+/// Where a call stands, for whoever keeps the calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The offer is not whole yet; the application knows nothing of it.
+    Receiving,
+    /// The application is to answer.
+    Waiting,
+    /// The answer is on its way.
+    Answering,
+    /// The caller has the answer.
+    Delivered,
+}
+
+/// Whether the call goes on after the answer has been delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivered {
+    NotYet,
+    Accepted,
+    Declined,
+}
+
+impl Callee {
+    pub(super) fn new(head: &RelayedHead) -> Self {
+        Self { offer: Incoming::new(head), phase: Phase::Receiving }
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        match self.phase {
+            Phase::Receiving => Stage::Receiving,
+            Phase::Waiting => Stage::Waiting,
+            Phase::Answering(_) => Stage::Answering,
+            Phase::Delivered => Stage::Delivered,
+        }
+    }
+
+    /// Takes a fragment of the offer, and returns the offer when it has just become whole.
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        relayed: &Relayed<'_>,
+    ) -> Result<Option<Vec<u8>>, DropReason> {
+        match self.offer.take(now, relayed) {
+            Taken::Mismatch => Err(DropReason::Mismatch),
+            Taken::Corrupt => Err(DropReason::Digest),
+            Taken::Kept => Ok(None),
+            Taken::Whole(blob) => {
+                self.phase = Phase::Waiting;
+                Ok(Some(blob))
+            }
+        }
+    }
+
+    /// Starts sending the answer; an empty one declines.
+    pub(super) fn answer(&mut self, blob: Vec<u8>) -> Result<(), CallError> {
+        match self.phase {
+            Phase::Waiting => {
+                self.phase = Phase::Answering(Outgoing::new(BlobKind::Answer, blob));
+                Ok(())
+            }
+            Phase::Receiving | Phase::Answering(_) | Phase::Delivered => Err(CallError::NotAnswerable),
+        }
+    }
+
+    /// Takes an acknowledgement of the answer.
+    pub(super) fn acknowledged(
+        &mut self,
+        now: Instant,
+        bitmap: Arrived,
+        rtt: &mut Rtt,
+    ) -> Result<Delivered, DropReason> {
+        match &mut self.phase {
+            Phase::Receiving | Phase::Waiting => Err(DropReason::Phase),
+            Phase::Delivered => Ok(Delivered::NotYet),
+            Phase::Answering(answer) => {
+                answer.flight.acknowledge(now, bitmap, rtt);
+                if !answer.flight.is_complete() {
+                    return Ok(Delivered::NotYet);
+                }
+                let delivered = if answer.is_empty() { Delivered::Declined } else { Delivered::Accepted };
+                self.phase = Phase::Delivered;
+                Ok(delivered)
+            }
+        }
+    }
+
+    /// Takes an ERROR that asks to repeat the answer later.
+    pub(super) fn hold(&mut self, now: Instant, until: Instant, rtt: &Rtt) {
+        if let Phase::Answering(answer) = &mut self.phase {
+            answer.flight.hold(now, until, rtt);
+        }
+    }
+
+    /// Sends again what is not acknowledged: the server knows this client again.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.offer.resume(now);
+        if let Phase::Answering(answer) = &mut self.phase {
+            answer.flight.resume();
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Instant, rtt: &Rtt) {
+        if let Phase::Answering(answer) = &mut self.phase {
+            answer.flight.expire(now, rtt);
+        }
+    }
+
+    /// Returns the datagram to send now, and takes it as sent.
+    pub(super) fn poll(&mut self, now: Instant, route: &Route) -> Option<(Vec<u8>, Turn)> {
+        let Phase::Answering(answer) = &mut self.phase else { return None };
+        let (index, turn) = answer.flight.poll(now)?;
+        Some((answer.datagram(route, index), turn))
+    }
+
+    /// Returns when there will next be something to do.
+    pub(super) fn next(&self, now: Instant, rtt: &Rtt) -> [Option<Instant>; 3] {
+        let answer = match &self.phase {
+            Phase::Receiving | Phase::Waiting | Phase::Delivered => None,
+            Phase::Answering(answer) => answer.flight.next(now, rtt),
+        };
+        [answer, self.offer.ack.next(), None]
+    }
+}

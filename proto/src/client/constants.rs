@@ -1,0 +1,79 @@
+//! The numbers of a client: times, windows and bounds. SPEC 10, where it names them.
+
+use std::time::Duration;
+
+use crate::wire::FRAGMENTS_MAX;
+
+/// Between KEEPALIVEs, +-10 %: real mappings live 30 s. SPEC 5
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// Never less between KEEPALIVEs, however short the server's memory is.
+pub const KEEPALIVE_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// KEEPALIVEs sent within the time after which the server forgets, at least.
+pub const KEEPALIVES_PER_TTL: u32 = 3;
+/// A cookie is accepted for this long. SPEC 5
+pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60);
+/// Requests without an answer after which the server counts as silent. SPEC 5
+pub const SILENT_AFTER: u32 = 3;
+/// UNREGISTERs sent before the client goes without an answer. SPEC 5
+pub const UNREGISTERS_MAX: u32 = 3;
+/// Cookies in a row that the server may refuse before the next REGISTER waits for its timer.
+pub const CHALLENGES_AT_ONCE: u32 = 4;
+
+/// Retransmission timeout before the first measurement. SPEC 7
+pub const RTO_INITIAL: Duration = Duration::from_millis(500);
+/// Retransmission timeouts in a row without any acknowledgement before the timeout doubles: a single one is more often
+/// a lost acknowledgement than a lost path. SPEC 7
+pub const SILENT_TIMEOUTS: u32 = 1;
+/// Lower bound of the retransmission timeout. SPEC 7
+pub const RTO_MIN: Duration = Duration::from_millis(100);
+/// Upper bound of the retransmission timeout. SPEC 7
+pub const RTO_MAX: Duration = Duration::from_secs(3);
+/// Upper bound between two REGISTERs to a silent server. SPEC 5
+pub const REGISTER_RTO_MAX: Duration = Duration::from_secs(8);
+
+/// Before an incomplete blob is acknowledged. SPEC 7
+pub const ACK_DELAY: Duration = Duration::from_millis(10);
+/// Before an incomplete blob is acknowledged again, doubling. One acknowledgement answers a whole train, so a lost one
+/// stops the sender for a retransmission timeout; at 30 % loss a hop this repeat halves the time of a transfer. SPEC 7
+pub const NUDGE: Duration = Duration::from_millis(50);
+/// Fragments in flight at first. SPEC 7
+pub const WINDOW_INITIAL: usize = 16;
+/// Fragments in flight that loss leaves at least. With 4, a blob of 64 KiB did not always pass 30 % loss a hop within the
+/// time of an offer. SPEC 7
+pub const WINDOW_MIN: usize = 8;
+/// Fragments in flight, at most: a whole blob. SPEC 7
+pub const WINDOW_MAX: usize = FRAGMENTS_MAX;
+/// Fragments sent later and acknowledged, beyond which one is lost. SPEC 7
+pub const REORDER_THRESHOLD: usize = 3;
+
+/// How long an offer waits for its answer until a server has said otherwise. SPEC 6
+pub const OFFER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client waits beyond the server's timeout. SPEC 6
+pub const OFFER_MARGIN: Duration = Duration::from_secs(2);
+/// Between repeats of the last OFFER fragment. SPEC 6
+pub const OFFER_REPEAT: Duration = Duration::from_secs(2);
+
+/// Offers that are reassembled at once. SPEC 7
+pub const REASSEMBLIES_MAX: usize = 16;
+/// Offers of one source that are reassembled or wait for the application at once. SPEC 7
+pub const REASSEMBLIES_PER_PEER: usize = 4;
+/// Calls remembered to suppress duplicates. SPEC 6
+pub const FINISHED_MAX: usize = 256;
+/// Own offers open at once.
+pub const OUTGOING_CALLS_MAX: usize = 64;
+/// Offers of others open at once, reassembling, waiting or answered.
+pub const INCOMING_CALLS_MAX: usize = 256;
+/// Candidates of one call and direction: bits of a bitmap. SPEC 7
+pub const CANDIDATES_MAX: usize = FRAGMENTS_MAX;
+
+/// Between PROBEs. SPEC 8
+pub const PROBE_INTERVAL: Duration = Duration::from_millis(50);
+/// After which punching has failed. SPEC 8
+pub const PROBE_TIME: Duration = Duration::from_secs(5);
+/// PROBEs whose answer is still recognised; the oldest are forgotten first.
+pub const PROBES_MAX: usize = 128;
+
+/// Events that wait for the application; beyond it datagrams are dropped until it has taken some.
+pub const EVENTS_MAX: usize = 1024;
+/// Answers that wait to be sent; beyond it further ones are dropped, and the peer repeats its question.
+pub const REPLIES_MAX: usize = 256;

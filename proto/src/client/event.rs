@@ -1,0 +1,280 @@
+//! What the engine tells the application, and why a command is refused. Knows nothing of how it came about.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::wire::{Address, ErrorCode, OfferId, PeerId};
+
+/// Tells the application what has happened.
+///
+/// Every [`offer`](super::Client::offer) ends in exactly one of [`Answered`](Event::Answered),
+/// [`Declined`](Event::Declined), [`Failed`](Event::Failed) and [`Yielded`](Event::Yielded). Every
+/// [`Offered`](Event::Offered) ends in exactly one of [`AnswerDelivered`](Event::AnswerDelivered) (declining is an
+/// answer) and [`Failed`](Event::Failed). Every punching ends in exactly one of [`Path`](Event::Path) and
+/// [`PunchFailed`](Event::PunchFailed).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The registration stands: for the first time, at a new address or with a restarted server.
+    Registered {
+        /// Where the server sees this client.
+        observed: Address,
+        /// Silence after which the server forgets this client.
+        ttl: Duration,
+        /// How long an offer waits for its answer.
+        timeout: Duration,
+        /// Bytes of the largest blob that the server relays.
+        maxblob: u32,
+        /// The session is the one held before; a restarted server gives a new one.
+        resumed: bool,
+    },
+    /// The server sees this client at another address than before.
+    AddressChanged {
+        /// The new address.
+        observed: Address,
+    },
+    /// The server refuses the registration.
+    RegistrationFailed {
+        /// Why.
+        code: RefusalCode,
+        /// See SPEC 9.
+        detail: u8,
+        /// The client asks again by itself after this; `None`: it has given up.
+        retry_after: Option<Duration>,
+    },
+    /// Three requests went unanswered. The client goes on asking.
+    ServerSilent,
+    /// The registration has ended as asked.
+    Unregistered,
+    /// The server answered a PING.
+    Pong {
+        /// From the PING to its answer.
+        round_trip: Duration,
+        /// Where the server sees this client.
+        observed: Address,
+    },
+    /// The callee has the whole offer: it rings.
+    OfferDelivered {
+        /// The call.
+        offer: OfferId,
+    },
+    /// Somebody calls.
+    Offered {
+        /// The call.
+        offer: OfferId,
+        /// Who calls.
+        from: PeerId,
+        /// Where the server sees the caller.
+        observed: Address,
+        /// The caller's description.
+        blob: Vec<u8>,
+    },
+    /// The callee answers.
+    Answered {
+        /// The call.
+        offer: OfferId,
+        /// Who answers.
+        from: PeerId,
+        /// Where the server sees the callee.
+        observed: Address,
+        /// The callee's description.
+        blob: Vec<u8>,
+    },
+    /// The callee declines.
+    Declined {
+        /// The call.
+        offer: OfferId,
+    },
+    /// The caller has the whole answer.
+    AnswerDelivered {
+        /// The call.
+        offer: OfferId,
+    },
+    /// The other peer sends a candidate. Each comes once, in any order.
+    Candidate {
+        /// The call.
+        offer: OfferId,
+        /// The sender's count, from 0.
+        number: u8,
+        /// The candidate.
+        message: Vec<u8>,
+    },
+    /// Candidates of this client will not reach the other peer.
+    CandidatesFailed {
+        /// The call.
+        offer: OfferId,
+        /// Why.
+        reason: FailReason,
+    },
+    /// A direct path to the other peer is proved.
+    Path {
+        /// The call.
+        offer: OfferId,
+        /// The other peer's address on this path.
+        peer: SocketAddr,
+        /// From a PROBE to its answer.
+        round_trip: Duration,
+    },
+    /// No direct path was found.
+    PunchFailed {
+        /// The call.
+        offer: OfferId,
+        /// Why.
+        reason: FailReason,
+    },
+    /// The call has failed.
+    Failed {
+        /// The call.
+        offer: OfferId,
+        /// Why.
+        reason: FailReason,
+    },
+    /// Both peers called each other; the call goes on as the other peer's offer.
+    Yielded {
+        /// The own offer, which is over.
+        offer: OfferId,
+        /// The other peer's offer.
+        to: OfferId,
+    },
+}
+
+/// Why the server refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalCode {
+    /// One of SPEC 9.
+    Known(ErrorCode),
+    /// The number of a code that this version does not know: final. SPEC 9
+    Unknown(u16),
+}
+
+impl RefusalCode {
+    /// Names the number of an ERROR.
+    #[must_use]
+    pub fn from_number(number: u16) -> Self {
+        ErrorCode::from_number(number).map_or(Self::Unknown(number), Self::Known)
+    }
+}
+
+/// Why a call, or a part of it, has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailReason {
+    /// The server refused it, finally.
+    Refused(ErrorCode),
+    /// The server refused it, finally, with a code that this version does not know.
+    RefusedUnknown(u16),
+    /// The server says that nobody answered in time.
+    Timeout,
+    /// Nobody answered in time by the client's own timer.
+    NoAnswer,
+    /// The answer was given, but its arrival was not acknowledged in time.
+    NotAcknowledged,
+    /// Time is over and the server is not there.
+    ServerSilent,
+    /// The client is not, or no longer, registered.
+    Unregistered,
+    /// No PROBE was answered in time.
+    NoPath,
+    /// The call was over before punching was.
+    CallOver,
+}
+
+impl From<RefusalCode> for FailReason {
+    fn from(code: RefusalCode) -> Self {
+        match code {
+            RefusalCode::Known(ErrorCode::Timeout) => Self::Timeout,
+            RefusalCode::Known(code) => Self::Refused(code),
+            RefusalCode::Unknown(number) => Self::RefusedUnknown(number),
+        }
+    }
+}
+
+impl fmt::Display for FailReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(code) => write!(f, "the server refuses: {code}"),
+            Self::RefusedUnknown(number) => write!(f, "the server refuses with the unknown code {number}"),
+            Self::Timeout => f.write_str("nobody answered in time, says the server"),
+            Self::NoAnswer => f.write_str("nobody answered in time"),
+            Self::NotAcknowledged => f.write_str("the answer was not acknowledged in time"),
+            Self::ServerSilent => f.write_str("the server is silent"),
+            Self::Unregistered => f.write_str("not registered"),
+            Self::NoPath => f.write_str("no probe was answered"),
+            Self::CallOver => f.write_str("the call was over before"),
+        }
+    }
+}
+
+/// Why an offer cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfferError {
+    /// Neither registered nor registering.
+    NotRegistered,
+    /// An offer has at least one byte.
+    Empty,
+    /// The blob is longer than the server relays.
+    TooLarge {
+        /// Bytes that are allowed.
+        limit: usize,
+        /// Bytes that it has.
+        had: usize,
+    },
+    /// The target is this client.
+    ToSelf,
+    /// The target is calling this client: answer that offer instead.
+    TargetIsCalling(OfferId),
+    /// There are [`OUTGOING_CALLS_MAX`](super::OUTGOING_CALLS_MAX) own offers.
+    TooMany,
+}
+
+impl fmt::Display for OfferError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRegistered => f.write_str("not registered"),
+            Self::Empty => f.write_str("the offer is empty"),
+            Self::TooLarge { limit, had } => {
+                write!(f, "the offer has {had} bytes, at most {limit} are allowed")
+            }
+            Self::ToSelf => f.write_str("the target is this client itself"),
+            Self::TargetIsCalling(offer) => write!(f, "the target is calling with offer {offer}: answer it"),
+            Self::TooMany => write!(f, "{} own offers are open", super::OUTGOING_CALLS_MAX),
+        }
+    }
+}
+
+impl std::error::Error for OfferError {}
+
+/// Why a command on a call is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// There is no such call, or it is over.
+    Unknown,
+    /// Only the callee answers, and once.
+    NotAnswerable,
+    /// The message is empty; to decline, say so.
+    Empty,
+    /// The message is too long.
+    TooLarge {
+        /// Bytes that are allowed.
+        limit: usize,
+        /// Bytes that it has.
+        had: usize,
+    },
+    /// The call has had [`CANDIDATES_MAX`](super::CANDIDATES_MAX) candidates.
+    TooMany,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("there is no such call"),
+            Self::NotAnswerable => f.write_str("the offer is not waiting for an answer of this client"),
+            Self::Empty => f.write_str("the message is empty"),
+            Self::TooLarge { limit, had } => {
+                write!(f, "the message has {had} bytes, at most {limit} are allowed")
+            }
+            Self::TooMany => write!(f, "the call has had {} candidates", super::CANDIDATES_MAX),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}

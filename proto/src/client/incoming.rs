@@ -1,0 +1,102 @@
+//! A blob that arrives in fragments. Knows nothing of calls, nor how many others there are. SPEC 7
+
+use super::ack::{AckTimer, Missing};
+use crate::Instant;
+use crate::wire::{Arrived, Digest, Relayed, RelayedHead, fragment_count, fragment_range};
+
+/// One offer or answer on its way in, and its acknowledgement.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    digest: Digest,
+    length: u32,
+    body: Body,
+    /// When to acknowledge.
+    pub(super) ack: AckTimer,
+}
+
+#[derive(Debug)]
+enum Body {
+    Partial { buffer: Vec<u8>, arrived: Arrived },
+    Whole,
+}
+
+/// What a fragment has done.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It is kept, or was there already.
+    Kept,
+    /// It made the blob whole: here it is.
+    Whole(Vec<u8>),
+    /// It made the blob whole, but not the one that was announced; all begins anew.
+    Corrupt,
+    /// It is of another blob.
+    Mismatch,
+}
+
+impl Incoming {
+    /// Makes room for the blob that a first fragment announces.
+    pub(super) fn new(head: &RelayedHead) -> Self {
+        Self { digest: head.digest, length: head.length, body: Body::empty(head.length), ack: AckTimer::Idle }
+    }
+
+    /// Tells whether the blob is whole.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.body, Body::Whole)
+    }
+
+    /// Takes a fragment.
+    pub(super) fn take(&mut self, now: Instant, relayed: &Relayed<'_>) -> Taken {
+        let head = relayed.head();
+        if head.digest != self.digest || head.length != self.length {
+            return Taken::Mismatch;
+        }
+        self.ack.soon(now);
+        let Body::Partial { buffer, arrived } = &mut self.body else { return Taken::Kept };
+        // The decoder holds the bytes and the range equal in length.
+        let range = fragment_range(buffer.len(), head.index);
+        if let Some(place) = buffer.get_mut(range).filter(|place| place.len() == relayed.blob().len()) {
+            place.copy_from_slice(relayed.blob());
+            arrived.insert(head.index);
+        }
+        if *arrived != Arrived::all(fragment_count(buffer.len())) {
+            return Taken::Kept;
+        }
+        if Digest::of(buffer) != self.digest {
+            self.body = Body::empty(self.length);
+            self.ack.stop();
+            return Taken::Corrupt;
+        }
+        let blob = std::mem::take(buffer);
+        self.body = Body::Whole;
+        self.ack.at_once(now);
+        Taken::Whole(blob)
+    }
+
+    /// Returns what to acknowledge now, and takes it as done.
+    pub(super) fn poll(&mut self, now: Instant) -> Option<Arrived> {
+        let missing = if self.is_whole() { Missing::Nothing } else { Missing::Some };
+        let arrived = self.arrived();
+        (arrived.count() > 0 && self.ack.poll(now, missing)).then_some(arrived)
+    }
+
+    /// Acknowledges at once what has arrived of an incomplete blob: the server knows this client again.
+    pub(super) fn resume(&mut self, now: Instant) {
+        if !self.is_whole() && self.arrived().count() > 0 {
+            self.ack.at_once(now);
+        }
+    }
+
+    /// Returns the bitmap of what has arrived.
+    pub(super) fn arrived(&self) -> Arrived {
+        match &self.body {
+            Body::Partial { arrived, .. } => *arrived,
+            Body::Whole => Arrived::all(fragment_count(self.length as usize)),
+        }
+    }
+}
+
+impl Body {
+    fn empty(length: u32) -> Self {
+        Self::Partial { buffer: vec![0; length as usize], arrived: Arrived::default() }
+    }
+}

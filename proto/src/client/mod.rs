@@ -1,0 +1,311 @@
+//! A peer: registration, keepalive, calls, retransmission, hole punching. Knows frames and time; knows no socket.
+//!
+//! Give [`Client`] what came in and what time it is, then take all that [`Client::poll_transmit`] and
+//! [`Client::poll_event`] have: **drain the output before the next input**. Call [`Client::handle_timeout`] when the
+//! moment that [`Client::poll_timeout`] names has come.
+
+mod ack;
+mod call;
+mod callee;
+mod caller;
+mod calls;
+mod candidates;
+mod constants;
+mod counters;
+mod dispatch;
+mod event;
+mod finished;
+mod flight;
+mod incoming;
+mod link;
+mod outgoing;
+mod output;
+mod ping;
+mod punch;
+mod refusal;
+mod registration;
+mod request;
+mod rtt;
+mod sending;
+
+use std::net::SocketAddr;
+
+pub use constants::*;
+pub use counters::{Counters, DropReason};
+pub use event::{CallError, Event, FailReason, OfferError, RefusalCode};
+pub use output::Transmit;
+
+use self::call::{Call, Context};
+use self::calls::Calls;
+use self::output::Output;
+use self::ping::Pinging;
+use self::registration::{Change, Registration};
+use self::sending::To;
+use crate::keyed::Generator;
+use crate::wire::{self, OfferId, PeerId};
+use crate::{Instant, Seed};
+
+/// Separates the client's draws from whatever else is drawn from the same seed.
+const CLIENT_PURPOSE: u8 = 0xC1;
+
+/// Whom to ask, and who to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The server's address; only frames from there are the server's.
+    pub server: SocketAddr,
+    /// This client's identifier.
+    pub identifier: PeerId,
+}
+
+/// What became of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// It was taken.
+    Ours,
+    /// It is none of this protocol's: media, perhaps, on a shared socket.
+    NotOurs,
+    /// It is one of this protocol's, and was ignored.
+    Dropped(DropReason),
+}
+
+/// A peer without a socket.
+#[derive(Debug)]
+pub struct Client {
+    now: Instant,
+    server: SocketAddr,
+    registration: Registration,
+    calls: Calls,
+    pinging: Pinging,
+    random: Generator,
+    out: Output,
+}
+
+impl Client {
+    /// Makes a client that does nothing until it is told to [`register`](Self::register).
+    #[must_use]
+    pub fn new(now: Instant, config: Config, seed: Seed) -> Self {
+        Self {
+            now,
+            server: config.server,
+            registration: Registration::new(config.identifier),
+            calls: Calls::new(config.identifier),
+            pinging: Pinging::default(),
+            random: Generator::new(seed.key(CLIENT_PURPOSE)),
+            out: Output::new(config.server),
+        }
+    }
+
+    /// Takes a datagram that came from `from`.
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Handled {
+        if !wire::is_ours(datagram) {
+            return Handled::NotOurs;
+        }
+        self.advance(now);
+        self.out.counters.count_in(datagram.len());
+        let taken = self.take(from, datagram);
+        self.settle();
+        match taken {
+            Ok(()) => Handled::Ours,
+            Err(reason) => {
+                self.out.counters.count_drop(reason);
+                Handled::Dropped(reason)
+            }
+        }
+    }
+
+    /// Does what is due. Afterwards [`poll_timeout`](Self::poll_timeout) lies in the future.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+        self.settle();
+    }
+
+    /// Returns the next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        let transmit = self.out.poll_reply().or_else(|| self.poll_request()).or_else(|| self.poll_call())?;
+        self.out.counters.count_out(transmit.contents.len());
+        Some(transmit)
+    }
+
+    /// Returns the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.out.poll_event()
+    }
+
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout), once the output has been drained.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        // What is due already is output, or waits for the server and not for time.
+        let calls = self.calls.next(self.now, self.registration.link());
+        let own = self.registration.next().into_iter().chain(self.pinging.next());
+        calls.chain(own).filter(|&at| at > self.now).min()
+    }
+
+    /// Registers, and stays registered until told otherwise.
+    pub fn register(&mut self, now: Instant) {
+        self.advance(now);
+        self.registration.register(self.now, &mut self.random);
+        self.settle();
+    }
+
+    /// Ends all calls and the registration. Ends in [`Event::Unregistered`].
+    pub fn unregister(&mut self, now: Instant) {
+        self.advance(now);
+        self.fail_calls();
+        self.registration.unregister(self.now, &mut self.random, &mut self.out);
+        self.settle();
+    }
+
+    /// Proves the new address at once: the socket or the network has changed.
+    pub fn rebind(&mut self, now: Instant) {
+        self.advance(now);
+        self.registration.rebind(self.now, &mut self.random);
+        self.settle();
+    }
+
+    /// Asks the server for the observed address. Ends in [`Event::Pong`] or [`Event::ServerSilent`].
+    pub fn ping(&mut self, now: Instant) {
+        self.advance(now);
+        self.pinging.start(self.now);
+        self.settle();
+    }
+
+    /// Calls `target`.
+    ///
+    /// # Errors
+    /// [`OfferError`] if the offer cannot be sent; then nothing has happened.
+    pub fn offer(&mut self, now: Instant, target: PeerId, blob: Vec<u8>) -> Result<OfferId, OfferError> {
+        self.advance(now);
+        if !self.registration.is_wanted() {
+            return Err(OfferError::NotRegistered);
+        }
+        if blob.is_empty() {
+            return Err(OfferError::Empty);
+        }
+        let limit = self.registration.terms().maxblob;
+        if blob.len() > limit {
+            return Err(OfferError::TooLarge { limit, had: blob.len() });
+        }
+        let (calls, mut cx) = self.split();
+        let offer = calls.offer(target, blob, &mut cx);
+        self.settle();
+        offer
+    }
+
+    /// Answers a call.
+    ///
+    /// # Errors
+    /// [`CallError`] if there is no such call that waits for an answer, or the blob is empty or too long.
+    pub fn answer(&mut self, now: Instant, offer: OfferId, blob: Vec<u8>) -> Result<(), CallError> {
+        if blob.is_empty() {
+            return Err(CallError::Empty);
+        }
+        let limit = self.registration.terms().maxblob;
+        if blob.len() > limit {
+            return Err(CallError::TooLarge { limit, had: blob.len() });
+        }
+        self.command(now, offer, |call, cx| call.answer(blob, cx))
+    }
+
+    /// Declines a call.
+    ///
+    /// # Errors
+    /// [`CallError`] if there is no such call that waits for an answer.
+    pub fn decline(&mut self, now: Instant, offer: OfferId) -> Result<(), CallError> {
+        self.command(now, offer, |call, cx| call.answer(Vec::new(), cx))
+    }
+
+    /// Sends the other peer a candidate, as soon as the own offer or answer has been delivered.
+    ///
+    /// # Errors
+    /// [`CallError`] if there is no such call, or the message is empty, too long or one too many.
+    pub fn candidate(&mut self, now: Instant, offer: OfferId, message: Vec<u8>) -> Result<(), CallError> {
+        self.command(now, offer, |call, _| call.spoken.push(message))
+    }
+
+    /// Opens a direct path: both peers start at the same moment. Ends in [`Event::Path`] or [`Event::PunchFailed`].
+    ///
+    /// # Errors
+    /// [`CallError`] if there is no such call.
+    pub fn punch(&mut self, now: Instant, offer: OfferId) -> Result<(), CallError> {
+        self.command(now, offer, |call, cx| {
+            call.punch.ask(cx.now);
+            Ok(())
+        })
+    }
+
+    /// Returns what was counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.out.counters
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    fn command(
+        &mut self,
+        now: Instant,
+        offer: OfferId,
+        act: impl FnOnce(&mut Call, &Context<'_>) -> Result<(), CallError>,
+    ) -> Result<(), CallError> {
+        self.advance(now);
+        let (calls, cx) = self.split();
+        let done = calls.find(offer).ok_or(CallError::Unknown).and_then(|call| act(call, &cx));
+        self.settle();
+        done
+    }
+
+    /// Does what time demands, so that every moment still to come lies in the future.
+    fn settle(&mut self) {
+        let change = self.registration.expire(self.now, &mut self.random, &mut self.out);
+        self.follow(change);
+        self.pinging.expire(self.now, &mut self.out);
+        let (calls, mut cx) = self.split();
+        calls.expire(&mut cx);
+    }
+
+    fn follow(&mut self, change: Change) {
+        match change {
+            Change::None => {}
+            Change::Registered => self.calls.resume(self.now),
+            Change::Ended => self.fail_calls(),
+        }
+    }
+
+    fn fail_calls(&mut self) {
+        let (calls, mut cx) = self.split();
+        calls.fail_all(FailReason::Unregistered, &mut cx);
+    }
+
+    fn split(&mut self) -> (&mut Calls, Context<'_>) {
+        let context = Context {
+            now: self.now,
+            link: self.registration.link(),
+            patience: self.registration.terms().timeout + OFFER_MARGIN,
+            server_rtt: self.registration.rtt,
+            out: &mut self.out,
+            random: &mut self.random,
+        };
+        (&mut self.calls, context)
+    }
+
+    fn poll_request(&mut self) -> Option<Transmit> {
+        let Self { now, registration, pinging, random, .. } = self;
+        let (frame, turn) =
+            registration.poll(*now, random).or_else(|| pinging.poll(*now, &registration.rtt, random))?;
+        self.out.counters.count_turn(turn);
+        Some(Transmit { to: self.server, contents: frame.to_vec() })
+    }
+
+    fn poll_call(&mut self) -> Option<Transmit> {
+        let (calls, mut cx) = self.split();
+        let (to, contents, turn) = calls.poll(&mut cx)?;
+        self.out.counters.count_turn(turn);
+        let to = match to {
+            To::Server => self.server,
+            To::Peer(peer) => peer,
+        };
+        Some(Transmit { to, contents })
+    }
+}

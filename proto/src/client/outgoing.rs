@@ -1,0 +1,82 @@
+//! A blob that is being sent in fragments. Knows nothing of calls. SPEC 7
+
+use super::flight::Flight;
+use crate::wire::{BlobKind, Digest, Fragment, FragmentHead, Frame, OfferId, PeerId, Session, Zeros};
+use crate::wire::{fragment_count, fragment_range};
+
+/// An offer or an answer on its way out.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    kind: BlobKind,
+    blob: Vec<u8>,
+    digest: Digest,
+    /// Which fragments are under way.
+    pub(super) flight: Flight,
+}
+
+/// Where fragments of a call go, and in whose name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Route {
+    pub(super) session: Session,
+    pub(super) offer: OfferId,
+    pub(super) target: PeerId,
+}
+
+impl Outgoing {
+    /// Takes a blob of at most 65536 bytes; empty only for an answer that declines.
+    pub(super) fn new(kind: BlobKind, blob: Vec<u8>) -> Self {
+        let digest = Digest::of(&blob);
+        let flight = Flight::new(fragment_count(blob.len()));
+        Self { kind, blob, digest, flight }
+    }
+
+    /// Tells whether it is the answer that declines.
+    pub(super) fn is_empty(&self) -> bool {
+        self.blob.is_empty()
+    }
+
+    /// Returns the number of the last fragment.
+    pub(super) fn last(&self) -> u8 {
+        // There are 1 to 64 fragments.
+        (fragment_count(self.blob.len()) - 1) as u8
+    }
+
+    /// Returns the datagram of fragment `index`.
+    pub(super) fn datagram(&self, route: &Route, index: u8) -> Vec<u8> {
+        let range = fragment_range(self.blob.len(), index);
+        encode(self.kind, route, self.digest, (self.blob.len(), index), self.blob.get(range))
+    }
+}
+
+/// Returns the datagram of one candidate.
+pub(super) fn candidate_datagram(route: &Route, number: u8, message: &[u8]) -> Vec<u8> {
+    encode(BlobKind::Candidate, route, Digest::of(message), (message.len(), number), Some(message))
+}
+
+fn encode(
+    kind: BlobKind,
+    route: &Route,
+    digest: Digest,
+    (length, index): (usize, u8),
+    bytes: Option<&[u8]>,
+) -> Vec<u8> {
+    let head = FragmentHead {
+        session: route.session,
+        offer: route.offer,
+        target: route.target,
+        digest,
+        // A blob has at most 65536 bytes.
+        length: length as u32,
+        index,
+        zero: Zeros::ZERO,
+    };
+    let fragment = Fragment::new(kind, head, bytes.unwrap_or_default());
+    debug_assert!(fragment.is_ok(), "lengths are checked before a blob is taken");
+    let Ok(fragment) = fragment else { return Vec::new() };
+    match kind {
+        BlobKind::Offer => Frame::Offer(fragment),
+        BlobKind::Answer => Frame::Answer(fragment),
+        BlobKind::Candidate => Frame::Candidate(fragment),
+    }
+    .to_vec()
+}

@@ -1,0 +1,455 @@
+//! Who this client is to the server: session, cookie, keepalive. Knows nothing of calls. SPEC 5
+
+use std::time::Duration;
+
+use super::constants::{
+    CHALLENGES_AT_ONCE, COOKIE_LIFETIME, KEEPALIVE_INTERVAL, KEEPALIVE_INTERVAL_MIN, KEEPALIVES_PER_TTL,
+    OFFER_TIMEOUT, REGISTER_RTO_MAX, RTO_INITIAL, SILENT_AFTER, UNREGISTERS_MAX,
+};
+use super::counters::DropReason;
+use super::event::{Event, RefusalCode};
+use super::flight::Turn;
+use super::link::Link;
+use super::output::Output;
+use super::request::{Proof, Request, jittered};
+use super::rtt::{Rtt, doubled};
+use crate::Instant;
+use crate::keyed::Generator;
+use crate::wire::{
+    Address, BLOB_MAX, Challenge, Cookie, Frame, Keepalive, PeerId, Refusal, Register, Registered, Session,
+    Signature, Unregister,
+};
+
+/// The registration's life.
+#[derive(Debug)]
+pub(super) struct Registration {
+    identifier: PeerId,
+    held: Held,
+    observed: Address,
+    terms: Terms,
+    state: State,
+    silence: Silence,
+    /// Round trips to the server itself.
+    pub(super) rtt: Rtt,
+}
+
+/// What the server said on registering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
+    ttl: Duration,
+    /// How long an offer waits for its answer.
+    pub(super) timeout: Duration,
+    /// Bytes of the largest blob.
+    pub(super) maxblob: usize,
+}
+
+/// The session that this client holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    Nothing,
+    /// Nothing speaks against it.
+    Trusted(Session),
+    /// Not good at this address, or no more.
+    Doubted(Session),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Unregistered,
+    Asking(Request),
+    Proving { request: Request, proof: Proof },
+    Resting { since: Instant, until: Instant },
+    Checking(Request),
+    Leaving(Request),
+}
+
+/// Whether the application knows of the server's silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Silence {
+    Unreported,
+    Reported,
+}
+
+/// Whether an answer changed what everything else relies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    None,
+    /// Send again what is not acknowledged.
+    Registered,
+    /// Nothing can be sent any more.
+    Ended,
+}
+
+impl Registration {
+    pub(super) fn new(identifier: PeerId) -> Self {
+        Self {
+            identifier,
+            held: Held::Nothing,
+            observed: Address::NONE,
+            terms: Terms { ttl: Duration::ZERO, timeout: OFFER_TIMEOUT, maxblob: BLOB_MAX },
+            state: State::Unregistered,
+            silence: Silence::Unreported,
+            rtt: Rtt::default(),
+        }
+    }
+
+    /// Starts registering, or asks at once where the next request waits for its time.
+    pub(super) fn register(&mut self, now: Instant, random: &mut Generator) {
+        match self.state {
+            State::Unregistered | State::Leaving(_) => {
+                self.held = Held::Nothing;
+                self.ask(now, random);
+            }
+            State::Asking(_) | State::Proving { .. } => self.ask(now, random),
+            State::Resting { .. } | State::Checking(_) => {}
+        }
+    }
+
+    /// Ends the registration; it may take some requests.
+    pub(super) fn unregister(&mut self, now: Instant, random: &mut Generator, out: &mut Output) {
+        match (self.state, self.session()) {
+            (State::Leaving(_), _) => {}
+            (State::Unregistered, _) | (_, None) => self.end(out),
+            (
+                State::Asking(_) | State::Proving { .. } | State::Resting { .. } | State::Checking(_),
+                Some(_),
+            ) => {
+                self.state = State::Leaving(Request::new(now, random));
+            }
+        }
+    }
+
+    /// Proves the new address at once: the network has changed.
+    pub(super) fn rebind(&mut self, now: Instant, random: &mut Generator) {
+        match self.state {
+            State::Unregistered | State::Leaving(_) => {}
+            State::Asking(_) | State::Proving { .. } | State::Resting { .. } | State::Checking(_) => {
+                self.doubt();
+                self.rtt = Rtt::default();
+                self.ask(now, random);
+            }
+        }
+    }
+
+    /// Returns the session under which the server's frames are accepted.
+    pub(super) fn session(&self) -> Option<Session> {
+        match self.held {
+            Held::Nothing => None,
+            Held::Trusted(session) | Held::Doubted(session) => Some(session),
+        }
+    }
+
+    /// Returns what the registration means for everything else.
+    pub(super) fn link(&self) -> Link {
+        match (self.state, self.held) {
+            (State::Unregistered | State::Leaving(_), _) | (_, Held::Nothing | Held::Doubted(_)) => {
+                Link::Down
+            }
+            (State::Resting { .. } | State::Checking(_), Held::Trusted(session)) => Link::Up(session),
+            (State::Asking(_) | State::Proving { .. }, Held::Trusted(session)) => Link::Silent(session),
+        }
+    }
+
+    /// Tells whether this client is registered, or on the way to it.
+    pub(super) fn is_wanted(&self) -> bool {
+        match self.state {
+            State::Unregistered | State::Leaving(_) => false,
+            State::Asking(_) | State::Proving { .. } | State::Resting { .. } | State::Checking(_) => true,
+        }
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        self.terms
+    }
+
+    /// Takes a CHALLENGE; `known` says whether its reference is the offer id of a call.
+    pub(super) fn challenged(
+        &mut self,
+        now: Instant,
+        challenge: &Challenge,
+        known: bool,
+        random: &mut Generator,
+        out: &mut Output,
+    ) -> Result<Change, DropReason> {
+        let own = |request: Request| request.is_outstanding(challenge.reference);
+        // What was refused for want of a cookie says nothing of the session; what was sent under it does.
+        let (refused, of_session) = match self.state {
+            State::Leaving(request) if own(request) => {
+                self.end(out);
+                return Ok(Change::Ended);
+            }
+            State::Asking(request) if own(request) => (0, false),
+            State::Proving { request, proof } if own(request) => (proof.refused + 1, false),
+            State::Checking(request) if own(request) => (0, true),
+            State::Asking(_) | State::Checking(_) if known => (0, true),
+            // What was sent before the last answer may be challenged still; what was sent after it cannot be yet.
+            State::Resting { since, .. } if known && since + self.rtt.mean() <= now => (0, true),
+            State::Unregistered
+            | State::Leaving(_)
+            | State::Asking(_)
+            | State::Checking(_)
+            | State::Resting { .. }
+            | State::Proving { .. } => return Err(DropReason::Reference),
+        };
+        if of_session {
+            self.doubt();
+        }
+        let wait = if refused < CHALLENGES_AT_ONCE { Duration::ZERO } else { jittered(RTO_INITIAL, random) };
+        let request = Request::later(now, now + wait, random);
+        let proof = Proof { cookie: challenge.cookie, received: now, refused };
+        self.state = State::Proving { request, proof };
+        Ok(Change::None)
+    }
+
+    /// Takes a REGISTERED.
+    pub(super) fn registered(
+        &mut self,
+        now: Instant,
+        answer: &Registered,
+        random: &mut Generator,
+        out: &mut Output,
+    ) -> Result<Change, DropReason> {
+        let (State::Asking(request) | State::Proving { request, .. }) = self.state else {
+            return Err(DropReason::Reference);
+        };
+        if !request.is_outstanding(answer.transaction) {
+            return Err(DropReason::Reference);
+        }
+        if answer.session == Session::NONE {
+            return Err(DropReason::Session);
+        }
+        request.measure(now, &mut self.rtt);
+        let resumed = self.session() == Some(answer.session);
+        self.held = Held::Trusted(answer.session);
+        self.terms = Terms::of(answer);
+        self.silence = Silence::Unreported;
+        self.rest(now, random);
+        let Terms { ttl, timeout, .. } = self.terms;
+        let (observed, maxblob) = (answer.observed, answer.maxblob);
+        out.event(Event::Registered { observed, ttl, timeout, maxblob, resumed });
+        self.observe(observed, out);
+        Ok(Change::Registered)
+    }
+
+    /// Takes a KEEPALIVE_REPLY whose session is the one held.
+    pub(super) fn kept_alive(
+        &mut self,
+        now: Instant,
+        answer: &Keepalive,
+        random: &mut Generator,
+        out: &mut Output,
+    ) -> Result<Change, DropReason> {
+        let State::Checking(request) = self.state else { return Err(DropReason::Reference) };
+        if !request.is_outstanding(answer.transaction) {
+            return Err(DropReason::Reference);
+        }
+        request.measure(now, &mut self.rtt);
+        self.rest(now, random);
+        self.observe(answer.observed, out);
+        Ok(Change::None)
+    }
+
+    /// Takes an UNREGISTERED whose session is the one held.
+    pub(super) fn unregistered(
+        &mut self,
+        answer: &Unregister,
+        out: &mut Output,
+    ) -> Result<Change, DropReason> {
+        match self.state {
+            State::Leaving(request) if request.is_outstanding(answer.transaction) => {
+                self.end(out);
+                Ok(Change::Ended)
+            }
+            State::Unregistered
+            | State::Asking(_)
+            | State::Proving { .. }
+            | State::Resting { .. }
+            | State::Checking(_)
+            | State::Leaving(_) => Err(DropReason::Reference),
+        }
+    }
+
+    /// Takes an ERROR that refers to a request of the registration.
+    pub(super) fn refused(
+        &mut self,
+        now: Instant,
+        refusal: &Refusal,
+        random: &mut Generator,
+        out: &mut Output,
+    ) -> Result<Change, DropReason> {
+        let (State::Asking(request)
+        | State::Proving { request, .. }
+        | State::Checking(request)
+        | State::Leaving(request)) = self.state
+        else {
+            return Err(DropReason::Reference);
+        };
+        if !request.is_outstanding(refusal.reference) {
+            return Err(DropReason::Reference);
+        }
+        let after = Duration::from_millis(refusal.retry_after.into());
+        let retry_after = (!after.is_zero()).then_some(after);
+        match self.state {
+            State::Unregistered | State::Resting { .. } => Err(DropReason::Reference),
+            State::Checking(_) if retry_after.is_some() => {
+                self.state = State::Resting { since: now, until: now + after };
+                Ok(Change::None)
+            }
+            State::Checking(_) => {
+                self.ask(now, random);
+                Ok(Change::None)
+            }
+            State::Leaving(_) => {
+                self.end(out);
+                Ok(Change::Ended)
+            }
+            State::Asking(_) | State::Proving { .. } => {
+                let code = RefusalCode::from_number(refusal.code);
+                out.event(Event::RegistrationFailed { code, detail: refusal.detail, retry_after });
+                Ok(self.ask_again(now, retry_after, random))
+            }
+        }
+    }
+
+    /// Does what time alone demands.
+    pub(super) fn expire(&mut self, now: Instant, random: &mut Generator, out: &mut Output) -> Change {
+        if self.next().is_none_or(|next| now < next) {
+            return Change::None;
+        }
+        match self.state {
+            State::Unregistered => {}
+            State::Resting { .. } => self.state = State::Checking(Request::new(now, random)),
+            State::Asking(request) => self.report_after(request.times, out),
+            State::Proving { request, proof } => {
+                self.report_after(request.times, out);
+                if proof.received + COOKIE_LIFETIME <= now {
+                    self.ask(now, random);
+                }
+            }
+            State::Checking(request) => {
+                self.report_after(request.times, out);
+                if request.times >= SILENT_AFTER {
+                    self.ask(now, random);
+                }
+            }
+            State::Leaving(request) => {
+                if request.times >= UNREGISTERS_MAX {
+                    self.end(out);
+                    return Change::Ended;
+                }
+            }
+        }
+        Change::None
+    }
+
+    /// Returns the request to send now, and takes it as sent.
+    pub(super) fn poll(&mut self, now: Instant, random: &mut Generator) -> Option<(Frame<'static>, Turn)> {
+        if self.next().is_none_or(|next| now < next) {
+            return None;
+        }
+        let (identifier, observed, rtt) = (self.identifier, self.observed, self.rtt);
+        let session = self.session().unwrap_or(Session::NONE);
+        let register = |transaction, cookie| {
+            Frame::Register(Register { session, transaction, identifier, cookie, signature: Signature::NONE })
+        };
+        let mut silence = |times| jittered(doubled(RTO_INITIAL, times, REGISTER_RTO_MAX), random);
+        let (request, frame, wait) = match &mut self.state {
+            State::Unregistered | State::Resting { .. } => return None,
+            State::Asking(request) => {
+                let (frame, wait) = (register(request.transaction, Cookie::NONE), silence(request.times));
+                (request, frame, wait)
+            }
+            State::Proving { request, proof } => {
+                let (frame, wait) = (register(request.transaction, proof.cookie), silence(request.times));
+                (request, frame, wait)
+            }
+            State::Checking(request) => {
+                let (transaction, wait) = (request.transaction, rtt.backed_off(request.times));
+                (request, Frame::Keepalive(Keepalive { session, transaction, observed }), wait)
+            }
+            State::Leaving(request) => {
+                let (transaction, wait) = (request.transaction, rtt.backed_off(request.times));
+                (request, Frame::Unregister(Unregister { session, transaction }), wait)
+            }
+        };
+        Some((frame, request.send(now, wait)))
+    }
+
+    /// Returns when there will next be something to do.
+    pub(super) fn next(&self) -> Option<Instant> {
+        match self.state {
+            State::Unregistered => None,
+            State::Resting { until, .. } => Some(until),
+            State::Asking(request)
+            | State::Proving { request, .. }
+            | State::Checking(request)
+            | State::Leaving(request) => Some(request.next),
+        }
+    }
+
+    fn ask(&mut self, now: Instant, random: &mut Generator) {
+        self.state = State::Asking(Request::new(now, random));
+    }
+
+    /// Asks again under a new transaction, so that a repeated refusal counts once; or gives up.
+    fn ask_again(&mut self, now: Instant, after: Option<Duration>, random: &mut Generator) -> Change {
+        let Some(after) = after else {
+            self.held = Held::Nothing;
+            self.state = State::Unregistered;
+            return Change::Ended;
+        };
+        let request = Request::later(now, now + after, random);
+        match &mut self.state {
+            State::Proving { request: old, .. } => *old = request,
+            State::Unregistered
+            | State::Asking(_)
+            | State::Resting { .. }
+            | State::Checking(_)
+            | State::Leaving(_) => self.state = State::Asking(request),
+        }
+        Change::None
+    }
+
+    fn rest(&mut self, now: Instant, random: &mut Generator) {
+        let within_ttl = (self.terms.ttl / KEEPALIVES_PER_TTL).max(KEEPALIVE_INTERVAL_MIN);
+        let interval = jittered(KEEPALIVE_INTERVAL.min(within_ttl), random);
+        self.state = State::Resting { since: now, until: now + interval };
+    }
+
+    fn doubt(&mut self) {
+        if let Held::Trusted(session) = self.held {
+            self.held = Held::Doubted(session);
+        }
+    }
+
+    fn end(&mut self, out: &mut Output) {
+        self.held = Held::Nothing;
+        self.state = State::Unregistered;
+        self.silence = Silence::Unreported;
+        out.event(Event::Unregistered);
+    }
+
+    fn report_after(&mut self, times: u32, out: &mut Output) {
+        if times >= SILENT_AFTER && self.silence == Silence::Unreported {
+            self.silence = Silence::Reported;
+            out.event(Event::ServerSilent);
+        }
+    }
+
+    fn observe(&mut self, observed: Address, out: &mut Output) {
+        let before = std::mem::replace(&mut self.observed, observed);
+        if before != Address::NONE && before != observed {
+            out.event(Event::AddressChanged { observed });
+        }
+    }
+}
+
+impl Terms {
+    fn of(answer: &Registered) -> Self {
+        Self {
+            ttl: Duration::from_millis(answer.ttl.into()),
+            timeout: Duration::from_millis(answer.timeout.into()),
+            maxblob: BLOB_MAX.min(answer.maxblob as usize),
+        }
+    }
+}

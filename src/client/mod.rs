@@ -1,0 +1,294 @@
+//! The client's driver: a task that owns one socket, and handles to it.
+//!
+//! The task moves bytes, time and commands; the protocol is the engine's. Media may share the socket: what is none of
+//! the protocol's is handed to the application, which sends on the same socket.
+
+mod call;
+mod task;
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roundtable_proto::client::{self as engine, Counters, OfferError, RefusalCode};
+use roundtable_proto::wire::PeerId;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use call::{Answer, Call, CallEvent, IncomingCall, Outcome, PunchedPath};
+pub use roundtable_proto::client::{CallError, FailReason};
+use task::{Command, Task};
+
+/// Commands that wait for the task, at most; a sender waits then.
+const COMMANDS_MAX: usize = 64;
+/// Incoming calls that wait to be accepted, at most. Further ones fail at their time.
+const INCOMING_MAX: usize = 64;
+
+/// Where a datagram of the application came from, and its bytes.
+pub type Media = (SocketAddr, Bytes);
+
+/// How to start a client.
+#[derive(Debug)]
+pub struct Options {
+    /// The server.
+    pub server: SocketAddr,
+    /// Who this client is.
+    pub identifier: PeerId,
+    /// The socket to use, shared with the application's media; `None` binds one of the server's family.
+    pub socket: Option<Arc<UdpSocket>>,
+    /// Gets every received datagram that is none of the protocol's; it is dropped where this is full or `None`.
+    pub media: Option<mpsc::Sender<Media>>,
+}
+
+impl Options {
+    /// Makes the options of a client with a socket of its own.
+    #[must_use]
+    pub const fn new(server: SocketAddr, identifier: PeerId) -> Self {
+        Self { server, identifier, socket: None, media: None }
+    }
+}
+
+/// How the registration stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// No answer yet.
+    Asking,
+    /// It stands.
+    Registered {
+        /// Where the server sees this client.
+        observed: SocketAddr,
+        /// How long an offer waits for its answer.
+        timeout: Duration,
+        /// Bytes of the largest blob that the server relays.
+        maxblob: u32,
+    },
+    /// The server refuses it.
+    Refused {
+        /// Why.
+        code: RefusalCode,
+        /// See SPEC 9.
+        detail: u8,
+        /// The client asks again by itself after this; `None`: it has given up.
+        retry_after: Option<Duration>,
+    },
+    /// The server does not answer; the client goes on asking.
+    ServerSilent,
+    /// It has ended as asked.
+    Unregistered,
+}
+
+/// What a PING brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pong {
+    /// From the PING to its answer.
+    pub round_trip: Duration,
+    /// Where the server sees this client.
+    pub observed: SocketAddr,
+}
+
+/// Why a command has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientError {
+    /// The client's task has ended.
+    Ended,
+    /// The offer cannot be made.
+    Offer(OfferError),
+    /// The command does not fit the call.
+    Call(CallError),
+    /// The call, or what was asked of it, has failed.
+    Failed(FailReason),
+    /// The callee declined.
+    Declined,
+    /// Both called each other; the call goes on as the other's offer, which comes in.
+    Yielded,
+    /// The server refuses the registration for good.
+    Refused(RefusalCode),
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("the client has ended"),
+            Self::Offer(error) => error.fmt(f),
+            Self::Call(error) => error.fmt(f),
+            Self::Failed(reason) => reason.fmt(f),
+            Self::Declined => f.write_str("the other peer declined"),
+            Self::Yielded => f.write_str("the other peer was calling too; its offer goes on"),
+            Self::Refused(RefusalCode::Known(code)) => {
+                write!(f, "the server refuses the registration: {code}")
+            }
+            Self::Refused(RefusalCode::Unknown(number)) => {
+                write!(f, "the server refuses the registration with the unknown code {number}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+/// A handle to a running client. Cheap to clone; the client ends when the last one is gone.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use roundtable_signalling::client::{Client, Options};
+///
+/// let me = "6ba7b810-9dad-41d1-80b4-00c04fd430c8".parse()?;
+/// let friend = "0f0e0d0c-0b0a-4908-8706-050403020100".parse()?;
+/// let (client, mut incoming) = Client::start(Options::new("198.51.100.7:1066".parse()?, me)).await?;
+/// client.registered().await?;
+///
+/// // Call somebody ...
+/// let mut call = client.call(friend, "v=0 ...".into()).await?;
+/// let answer = call.answered().await?;
+/// println!("{} answers {} bytes", answer.from, answer.blob.len());
+/// let path = call.punch().await?;
+/// println!("talk to {}", path.peer);
+///
+/// // ... or be called.
+/// while let Some(mut call) = incoming.accept().await {
+///     call.answer("v=0 ...".into()).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    commands: mpsc::Sender<Command>,
+    registration: watch::Receiver<Registration>,
+    local: SocketAddr,
+}
+
+/// The calls that come in.
+#[derive(Debug)]
+pub struct Incoming(mpsc::Receiver<IncomingCall>);
+
+impl Incoming {
+    /// Waits for the next offer; `None` when the client has ended. Can be cancelled.
+    pub async fn accept(&mut self) -> Option<IncomingCall> {
+        self.0.recv().await
+    }
+}
+
+impl Client {
+    /// Starts a client on the current tokio runtime; it registers at once and stays registered by itself.
+    ///
+    /// # Errors
+    /// The operating system's, where no socket can be bound or no random bytes can be had.
+    pub async fn start(options: Options) -> io::Result<(Self, Incoming)> {
+        let socket = match options.socket {
+            Some(socket) => socket,
+            None => Arc::new(UdpSocket::bind(any_address(options.server)).await?),
+        };
+        let local = socket.local_addr()?;
+        let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
+        let (incoming, incoming_queue) = mpsc::channel(INCOMING_MAX);
+        let (state, registration) = watch::channel(Registration::Asking);
+        let config = engine::Config { server: options.server, identifier: options.identifier };
+        let task = Task::new(socket, config, commands.downgrade(), incoming, state, options.media)?;
+        tokio::spawn(task.run(command_queue));
+        Ok((Self { commands, registration, local }, Incoming(incoming_queue)))
+    }
+
+    /// Returns the socket's own address.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Returns how the registration stands now.
+    #[must_use]
+    pub fn registration(&self) -> Registration {
+        *self.registration.borrow()
+    }
+
+    /// Waits until the client is registered and returns the observed address. Can be cancelled.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if the server refuses for good; while it is silent, or asks to wait, this waits.
+    pub async fn registered(&self) -> Result<SocketAddr, ClientError> {
+        let mut registration = self.registration.clone();
+        loop {
+            match *registration.borrow_and_update() {
+                Registration::Registered { observed, .. } => return Ok(observed),
+                Registration::Refused { code, retry_after: None, .. } => {
+                    return Err(ClientError::Refused(code));
+                }
+                Registration::Asking
+                | Registration::Refused { retry_after: Some(_), .. }
+                | Registration::ServerSilent
+                | Registration::Unregistered => {}
+            }
+            registration.changed().await.map_err(|_| ClientError::Ended)?;
+        }
+    }
+
+    /// Waits for the next change of the registration and returns it. Can be cancelled.
+    ///
+    /// # Errors
+    /// [`ClientError::Ended`].
+    pub async fn registration_changed(&mut self) -> Result<Registration, ClientError> {
+        self.registration.changed().await.map_err(|_| ClientError::Ended)?;
+        Ok(*self.registration.borrow_and_update())
+    }
+
+    /// Offers a call. Returns at once; [`Call::answered`] waits for the answer.
+    ///
+    /// # Errors
+    /// [`ClientError::Offer`] if the offer is empty, too large or to the client itself.
+    pub async fn call(&self, target: PeerId, offer: Bytes) -> Result<Call, ClientError> {
+        self.ask(|reply| Command::Offer { target, blob: offer, reply }).await?.map_err(ClientError::Offer)
+    }
+
+    /// Sends a PING and waits for its answer; put a time limit around it. Can be cancelled.
+    ///
+    /// # Errors
+    /// [`ClientError::Ended`].
+    pub async fn ping(&self) -> Result<Pong, ClientError> {
+        self.ask(|reply| Command::Ping { reply }).await
+    }
+
+    /// Tells the client that the network under its socket has changed: it proves its new address at once.
+    ///
+    /// # Errors
+    /// [`ClientError::Ended`].
+    pub async fn network_changed(&self) -> Result<(), ClientError> {
+        self.commands.send(Command::Rebind).await.map_err(|_| ClientError::Ended)
+    }
+
+    /// Ends the registration and waits until the server has confirmed it or does not answer.
+    ///
+    /// # Errors
+    /// [`ClientError::Ended`].
+    pub async fn unregister(&self) -> Result<(), ClientError> {
+        let mut registration = self.registration.clone();
+        self.commands.send(Command::Unregister).await.map_err(|_| ClientError::Ended)?;
+        registration
+            .wait_for(|state| *state == Registration::Unregistered)
+            .await
+            .map_err(|_| ClientError::Ended)?;
+        Ok(())
+    }
+
+    /// Returns what the client has counted: datagrams, bytes, retransmissions, drops.
+    ///
+    /// # Errors
+    /// [`ClientError::Ended`].
+    pub async fn counters(&self) -> Result<Counters, ClientError> {
+        self.ask(|reply| Command::Counters { reply }).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ClientError> {
+        call::ask(&self.commands, command).await
+    }
+}
+
+/// The unspecified address of the server's family, any port.
+pub(crate) fn any_address(server: SocketAddr) -> SocketAddr {
+    match server {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
+}

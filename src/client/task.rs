@@ -1,0 +1,262 @@
+//! The task that owns the socket and the engine.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roundtable_proto::client::{CallError, Client as Engine, Config, Counters, Event, Handled, OfferError};
+use roundtable_proto::wire::{Address, OfferId, PeerId};
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::call::{Answer, Call, CallEvent, IncomingCall, Outcome, PunchedPath};
+use super::{Media, Pong, Registration};
+use crate::clock::Clock;
+use crate::seed;
+
+/// Datagrams taken in a row before timers and commands get their turn.
+const DRAIN_MAX: usize = 64;
+/// Bytes of the largest UDP payload: media may be larger than signalling.
+const DATAGRAM_BUFFER: usize = 1 << 16;
+/// Events of one call that wait for the application, at most: all candidates and every outcome fit.
+const CALL_EVENTS_MAX: usize = 96;
+
+/// What a handle asks of the task.
+#[derive(Debug)]
+pub(super) enum Command {
+    Offer { target: PeerId, blob: Bytes, reply: oneshot::Sender<Result<Call, OfferError>> },
+    Answer { offer: OfferId, blob: Bytes, reply: oneshot::Sender<Result<(), CallError>> },
+    Decline { offer: OfferId, reply: oneshot::Sender<Result<(), CallError>> },
+    Candidate { offer: OfferId, message: Bytes, reply: oneshot::Sender<Result<(), CallError>> },
+    Punch { offer: OfferId, reply: oneshot::Sender<Result<(), CallError>> },
+    Ping { reply: oneshot::Sender<Pong> },
+    Counters { reply: oneshot::Sender<Counters> },
+    Rebind,
+    Unregister,
+}
+
+pub(super) struct Task {
+    socket: Arc<UdpSocket>,
+    clock: Clock,
+    engine: Engine,
+    /// For the handles of incoming calls; weak, so that this task does not keep itself alive.
+    commands: mpsc::WeakSender<Command>,
+    incoming: mpsc::Sender<IncomingCall>,
+    registration: watch::Sender<Registration>,
+    media: Option<mpsc::Sender<Media>>,
+    calls: BTreeMap<OfferId, mpsc::Sender<CallEvent>>,
+    pings: VecDeque<oneshot::Sender<Pong>>,
+}
+
+impl Task {
+    pub(super) fn new(
+        socket: Arc<UdpSocket>,
+        config: Config,
+        commands: mpsc::WeakSender<Command>,
+        incoming: mpsc::Sender<IncomingCall>,
+        registration: watch::Sender<Registration>,
+        media: Option<mpsc::Sender<Media>>,
+    ) -> io::Result<Self> {
+        let clock = Clock::start();
+        let engine = Engine::new(clock.now(), config, seed::draw()?);
+        let (calls, pings) = (BTreeMap::new(), VecDeque::new());
+        Ok(Self { socket, clock, engine, commands, incoming, registration, media, calls, pings })
+    }
+
+    /// Runs until the last handle is gone.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let socket = Arc::clone(&self.socket);
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut buffer = vec![0; DATAGRAM_BUFFER];
+        self.engine.register(self.clock.now());
+        loop {
+            self.handle_due();
+            self.deliver_events();
+            self.flush().await;
+            let deadline = self.engine.poll_timeout();
+            if let Some(at) = deadline {
+                timer.as_mut().reset(self.clock.wake_at(at));
+            }
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.handle_command(command),
+                    None => break,
+                },
+                () = &mut timer, if deadline.is_some() => {}
+                received = socket.recv_from(&mut buffer) => self.handle_arrivals(received, &mut buffer).await,
+            }
+        }
+    }
+
+    /// Takes what has come, and what more is there, up to a bound.
+    async fn handle_arrivals(&mut self, first: io::Result<(usize, SocketAddr)>, buffer: &mut [u8]) {
+        let mut received = first;
+        for _ in 0..DRAIN_MAX {
+            match received {
+                Ok((length, from)) => self.handle_datagram(from, &buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // News that a peer's port is closed: the engine finds out by its own timers.
+                Err(error) => {
+                    log::debug!("receiving: {error}");
+                    tokio::task::yield_now().await;
+                }
+            }
+            self.flush().await;
+            received = self.socket.try_recv_from(buffer);
+        }
+    }
+
+    fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8]) {
+        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        match self.engine.handle_datagram(self.clock.now(), from, datagram) {
+            Handled::Ours => {}
+            Handled::Dropped(reason) => {
+                log::debug!("{} bytes from {from} dropped: {reason:?}", datagram.len())
+            }
+            Handled::NotOurs => {
+                if let Some(media) = &self.media {
+                    // The application that does not keep up loses media, as on any link.
+                    drop(media.try_send((from, Bytes::copy_from_slice(datagram))));
+                }
+            }
+        }
+    }
+
+    fn handle_due(&mut self) {
+        let now = self.clock.now();
+        if self.engine.poll_timeout().is_some_and(|at| at <= now) {
+            self.engine.handle_timeout(now);
+        }
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        let now = self.clock.now();
+        match command {
+            Command::Offer { target, blob, reply } => {
+                let offered = self.engine.offer(now, target, blob.into());
+                let call = offered.and_then(|id| self.open_call(id).ok_or(OfferError::NotRegistered));
+                let _nobody_waits = reply.send(call);
+            }
+            Command::Answer { offer, blob, reply } => {
+                let _nobody_waits = reply.send(self.engine.answer(now, offer, blob.into()));
+            }
+            Command::Decline { offer, reply } => {
+                let _nobody_waits = reply.send(self.engine.decline(now, offer));
+            }
+            Command::Candidate { offer, message, reply } => {
+                let _nobody_waits = reply.send(self.engine.candidate(now, offer, message.into()));
+            }
+            Command::Punch { offer, reply } => {
+                let _nobody_waits = reply.send(self.engine.punch(now, offer));
+            }
+            Command::Ping { reply } => {
+                self.pings.push_back(reply);
+                self.engine.ping(now);
+            }
+            Command::Counters { reply } => {
+                let _nobody_waits = reply.send(*self.engine.counters());
+            }
+            Command::Rebind => self.engine.rebind(now),
+            Command::Unregister => self.engine.unregister(now),
+        }
+    }
+
+    /// Makes the handle of a call and keeps the other end.
+    fn open_call(&mut self, id: OfferId) -> Option<Call> {
+        self.calls.retain(|_, events| !events.is_closed());
+        let (events, queue) = mpsc::channel(CALL_EVENTS_MAX);
+        self.calls.insert(id, events);
+        Some(Call::new(id, self.commands.upgrade()?, queue))
+    }
+
+    fn deliver_events(&mut self) {
+        while let Some(event) = self.engine.poll_event() {
+            self.deliver(event);
+        }
+    }
+
+    fn deliver(&mut self, event: Event) {
+        match event {
+            Event::Registered { observed, timeout, maxblob, .. } => {
+                self.note_registered(observed, timeout, maxblob);
+            }
+            Event::AddressChanged { observed } => self.note_address(observed),
+            Event::RegistrationFailed { code, detail, retry_after } => {
+                self.registration.send_replace(Registration::Refused { code, detail, retry_after });
+            }
+            Event::ServerSilent => drop(self.registration.send_replace(Registration::ServerSilent)),
+            Event::Unregistered => drop(self.registration.send_replace(Registration::Unregistered)),
+            Event::Pong { round_trip, observed } => {
+                while let (Some(reply), Some(observed)) = (self.pings.pop_front(), observed.socket_addr()) {
+                    if reply.send(Pong { round_trip, observed }).is_ok() {
+                        break;
+                    }
+                }
+            }
+            Event::Offered { offer, from, observed, blob } => self.ring(offer, from, observed, blob),
+            Event::OfferDelivered { offer } => self.tell(offer, CallEvent::Delivered),
+            Event::Answered { offer, from, observed, blob } => {
+                let answer = Answer { from, observed: observed.socket_addr(), blob: blob.into() };
+                self.tell(offer, CallEvent::Ended(Outcome::Answered(answer)));
+            }
+            Event::Declined { offer } => self.tell(offer, CallEvent::Ended(Outcome::Declined)),
+            Event::AnswerDelivered { offer } => self.tell(offer, CallEvent::Ended(Outcome::AnswerDelivered)),
+            Event::Candidate { offer, number, message } => {
+                self.tell(offer, CallEvent::Candidate { number, message: message.into() });
+            }
+            Event::CandidatesFailed { offer, reason } => {
+                self.tell(offer, CallEvent::CandidatesFailed(reason))
+            }
+            Event::Path { offer, peer, round_trip } => {
+                self.tell(offer, CallEvent::Path(PunchedPath { peer, round_trip }));
+            }
+            Event::PunchFailed { offer, reason } => self.tell(offer, CallEvent::PunchFailed(reason)),
+            Event::Failed { offer, reason } => self.tell(offer, CallEvent::Ended(Outcome::Failed(reason))),
+            Event::Yielded { offer, to } => self.tell(offer, CallEvent::Ended(Outcome::Yielded { to })),
+        }
+    }
+
+    fn note_registered(&self, observed: Address, timeout: Duration, maxblob: u32) {
+        if let Some(observed) = observed.socket_addr() {
+            self.registration.send_replace(Registration::Registered { observed, timeout, maxblob });
+        }
+    }
+
+    fn note_address(&self, address: Address) {
+        // Copied out first: the borrow would lock the channel against its own sender.
+        let standing = *self.registration.borrow();
+        if let (Some(observed), Registration::Registered { timeout, maxblob, .. }) =
+            (address.socket_addr(), standing)
+        {
+            self.registration.send_replace(Registration::Registered { observed, timeout, maxblob });
+        }
+    }
+
+    fn ring(&mut self, offer: OfferId, from: PeerId, observed: Address, blob: Vec<u8>) {
+        let Some(call) = self.open_call(offer) else { return };
+        let incoming = IncomingCall { from, observed: observed.socket_addr(), offer: blob.into(), call };
+        if self.incoming.try_send(incoming).is_err() {
+            log::debug!("offer {offer} is not accepted: too many wait, or nobody listens");
+        }
+    }
+
+    fn tell(&self, offer: OfferId, event: CallEvent) {
+        if let Some(events) = self.calls.get(&offer)
+            && events.try_send(event).is_err()
+        {
+            log::debug!("nobody follows call {offer}");
+        }
+    }
+
+    async fn flush(&mut self) {
+        while let Some(transmit) = self.engine.poll_transmit() {
+            if let Err(error) = self.socket.send_to(&transmit.contents, transmit.to).await {
+                log::debug!("{} bytes to {}: {error}", transmit.contents.len(), transmit.to);
+            }
+        }
+    }
+}

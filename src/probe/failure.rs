@@ -1,0 +1,156 @@
+//! How the probe fails: in words that say what to do, and with an exit code that says which kind it was.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use roundtable_proto::client::{FailReason, RefusalCode};
+use roundtable_proto::wire::{BLOB_MAX, ErrorCode, PeerId};
+
+use crate::client::{ClientError, Registration};
+
+/// Exit code of wrong usage.
+pub(super) const USAGE: u8 = 2;
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// This machine's fault.
+    System(io::Error),
+    /// A file cannot be read or written.
+    File { path: PathBuf, error: io::Error },
+    /// A file is too long, or empty, for an offer or an answer.
+    BlobSize { path: PathBuf, had: usize },
+    /// The server's name leads nowhere.
+    Resolve { server: String, error: Option<io::Error> },
+    /// The server does not answer.
+    NoAnswer { server: SocketAddr, waited: Duration },
+    /// The server refuses the registration.
+    Refused { code: RefusalCode, detail: u8, retry_after: Option<Duration> },
+    /// The call did not come about.
+    Call { peer: PeerId, reason: FailReason },
+    /// The other side declined.
+    Declined { peer: PeerId },
+    /// The client cannot do what was asked.
+    Client(ClientError),
+    /// What came is not what was sent.
+    Damaged { what: &'static str },
+}
+
+impl Failure {
+    /// Returns the process's exit code.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::System(_) | Self::File { .. } | Self::Client(_) => 1,
+            Self::BlobSize { .. } | Self::Resolve { .. } => USAGE,
+            Self::NoAnswer { .. } => 3,
+            Self::Refused { .. } => 4,
+            Self::Declined { .. } => 6,
+            Self::Call { .. } | Self::Damaged { .. } => 5,
+        })
+    }
+
+    /// Names the kind of failure for scripts.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::System(_) => "system",
+            Self::File { .. } => "file",
+            Self::BlobSize { .. } => "blob_size",
+            Self::Resolve { .. } => "resolve",
+            Self::NoAnswer { .. } => "no_answer",
+            Self::Refused { .. } => "refused",
+            Self::Declined { .. } => "declined",
+            Self::Call { .. } => "call",
+            Self::Client(_) => "client",
+            Self::Damaged { .. } => "damaged",
+        }
+    }
+
+    /// Names what kept the client from being registered.
+    pub(super) const fn not_registered(server: SocketAddr, waited: Duration, state: Registration) -> Self {
+        match state {
+            Registration::Refused { code, detail, retry_after } => {
+                Self::Refused { code, detail, retry_after }
+            }
+            Registration::Asking
+            | Registration::Registered { .. }
+            | Registration::ServerSilent
+            | Registration::Unregistered => Self::NoAnswer { server, waited },
+        }
+    }
+
+    /// Names what kept a call with `peer` from coming about.
+    pub(super) const fn call(peer: PeerId, error: ClientError) -> Self {
+        match error {
+            ClientError::Failed(reason) => Self::Call { peer, reason },
+            ClientError::Declined => Self::Declined { peer },
+            ClientError::Ended
+            | ClientError::Offer(_)
+            | ClientError::Call(_)
+            | ClientError::Yielded
+            | ClientError::Refused(_) => Self::Client(error),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(error) => write!(f, "this machine refuses: {error}"),
+            Self::File { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::BlobSize { path, had } => {
+                write!(f, "{}: {had} bytes, a description has 1 to {BLOB_MAX}", path.display())
+            }
+            Self::Resolve { server, error: Some(error) } => write!(f, "{server}: no such server: {error}"),
+            Self::Resolve { server, error: None } => write!(f, "{server}: the name has no address"),
+            Self::NoAnswer { server, waited } => write!(
+                f,
+                "no answer from {server} in {} s: is UDP {} open, and does a server run there?",
+                waited.as_secs(),
+                server.port()
+            ),
+            Self::Refused { code, detail, retry_after } => {
+                write!(f, "the server refuses the registration: {}", advice(*code, *detail))?;
+                match retry_after {
+                    Some(wait) => write!(f, " Try again in {} s.", wait.as_secs() + 1),
+                    None => Ok(()),
+                }
+            }
+            Self::Call { peer, reason: FailReason::Refused(ErrorCode::PeerUnknown) } => write!(
+                f,
+                "{peer} is not registered: is its client running, and does it use the same server?"
+            ),
+            Self::Call { peer, reason: FailReason::Timeout | FailReason::NoAnswer } => {
+                write!(f, "{peer} is registered but did not answer in time: nobody is there, or its client hangs")
+            }
+            Self::Declined { peer } => write!(f, "{peer} declined"),
+            Self::Call { reason: FailReason::NoPath, .. } => f.write_str(
+                "no direct path: no probe came through. Both NATs may choose a new port for each destination; \
+                 a relay (TURN) is needed then",
+            ),
+            Self::Call { peer, reason } => write!(f, "the call with {peer} failed: {reason}"),
+            Self::Client(error) => error.fmt(f),
+            Self::Damaged { what } => write!(f, "the {what} that arrived is not the one that was sent"),
+        }
+    }
+}
+
+/// Says what a refusal means to a person.
+fn advice(code: RefusalCode, detail: u8) -> String {
+    let known = match code {
+        RefusalCode::Known(known) => known,
+        RefusalCode::Unknown(number) => {
+            return format!("code {number}, which this version does not know. Is the probe too old?");
+        }
+    };
+    match (known, detail) {
+        (ErrorCode::IdentifierTaken, _) => "the identifier is held from another address.".to_owned(),
+        (ErrorCode::IdentifierRefused, 2) => "it takes no plain identifiers (plainids: false).".to_owned(),
+        (ErrorCode::IdentifierRefused, 3) => "it does not verify keyed identifiers; use a UUID.".to_owned(),
+        (ErrorCode::ServerFull, _) => "it is full (maxpeers).".to_owned(),
+        _ => format!("{known}."),
+    }
+}

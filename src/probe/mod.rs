@@ -1,0 +1,48 @@
+//! The program `roundtable-probe`: speaks the protocol from the command line, for people who look for a fault.
+
+mod arguments;
+mod call;
+mod demo;
+mod failure;
+mod listen;
+mod ping;
+mod register;
+mod report;
+mod target;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use failure::Failure;
+use report::Report;
+
+/// Runs the program with the process's own arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::from_process() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let report = Report::new(arguments.json);
+    match run(&report, arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report.failure(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(report: &Report, command: Command) -> Result<(), Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::System)?;
+    runtime.block_on(async {
+        match command {
+            Command::Ping(ping) => ping::run(report, ping).await,
+            Command::Register(register) => register::run(report, register).await,
+            Command::Listen(listen) => listen::run(report, listen).await,
+            Command::Call(call) => call::run(report, call).await,
+            Command::Demo(demo) => demo::run(report, demo).await,
+        }
+    })
+}

@@ -1,0 +1,72 @@
+//! What the probe prints: text for people, or one JSON object a line for scripts.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::failure::Failure;
+
+pub(super) struct Report {
+    json: bool,
+    started: Instant,
+}
+
+impl Report {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, started: Instant::now() }
+    }
+
+    /// Tells one step. `fields` is a JSON object.
+    pub(super) fn step(&self, event: &str, fields: Value, text: &str) {
+        let millis = self.started.elapsed().as_secs_f64() * 1000.0;
+        if self.json {
+            let mut object = Map::new();
+            object.insert("event".to_owned(), event.into());
+            object.insert("at_ms".to_owned(), rounded(millis));
+            if let Value::Object(fields) = fields {
+                object.extend(fields);
+            }
+            line(&Value::Object(object).to_string());
+        } else {
+            line(&format!("{millis:9.1} ms  {text}"));
+        }
+    }
+
+    /// Prints text for people only.
+    pub(super) fn text(&self, text: &str) {
+        if !self.json {
+            line(text);
+        }
+    }
+
+    /// Tells why it ends: text on standard error, JSON with the rest.
+    pub(super) fn failure(&self, failure: &Failure) {
+        if self.json {
+            let fields = serde_json::json!({ "kind": failure.name(), "message": failure.to_string() });
+            self.step("failed", fields, "");
+        } else {
+            eprintln!("{failure}");
+        }
+    }
+}
+
+/// Milliseconds to three digits.
+pub(super) fn millis(duration: Duration) -> Value {
+    rounded(duration.as_secs_f64() * 1000.0)
+}
+
+/// Milliseconds for people.
+pub(super) fn shown(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
+}
+
+fn rounded(millis: f64) -> Value {
+    Value::from((millis * 1000.0).round() / 1000.0)
+}
+
+fn line(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // A reader that has gone is no reason to end.
+    drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+}

@@ -1375,8 +1375,9 @@ class Client:
         reference, retry_after = frame["reference"], frame["retry_after"]
         reason = code_name(frame["code"])
         if frame["code"] == Code.VERSION:
-            if (self._is_register(reference) or self._is_request(reference) or reference in self._pings
-                    or reference in self.calls):
+            # Bytes 20..36 of a PING are not its transaction but zero.
+            of_ping = frame["kind"] == Kind.PING and reference == ZERO16 and bool(self._pings)
+            if of_ping or self._is_register(reference) or self._is_request(reference) or reference in self.calls:
                 self._emit("version", version=frame["detail"])
         elif self._is_register(reference):
             self._on_register_error(now, frame, reason)

@@ -717,6 +717,12 @@ class CallTest(Pair):
             a.handle_datagram(0, frame[:2] + b"\2" + frame[3:], SERVER)
         self.assertEqual([event.name for event in a.events()], ["version"])
         self.assertEqual(a.state, rt.State.ASKING)
+        error = rt.encode(Kind.ERROR, reference=bytes(16), code=Code.VERSION, kind=1, detail=2, retry_after=0)
+        a.handle_datagram(0, error, SERVER)
+        self.assertEqual(a.events(), [])
+        a.ping(0)
+        a.handle_datagram(0, error, SERVER)
+        self.assertEqual([event.name for event in a.events()], ["version"])
 
     def test_calls_are_bounded(self) -> None:
         net, a, b = self.pair()

@@ -455,7 +455,8 @@ class Rtt:
             self.backoff = 1
 
 
-class Piece(NamedTuple):
+@dataclass(frozen=True)
+class Piece:
     """What one blob frame carries: a fragment of an OFFER or ANSWER, or a whole CANDIDATE."""
 
     digest: bytes
@@ -1519,10 +1520,11 @@ class UdpClient:
     """
 
     def __init__(self, identifier: bytes, host: str, port: int, drop: float = 0.0, seed: Optional[int] = None):
-        self._family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        self._family: socket.AddressFamily = found[0]
         self._drop = drop
         self._dropper = random.Random(seed)
-        server = self._address(address)
+        server = self._address(found[4])
         self.core = Client(identifier, server, families=frozenset({server.version}))
         self.socket = self._open()
 

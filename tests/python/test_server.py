@@ -164,7 +164,7 @@ class Raw:
         marker = uuid.uuid4().bytes
         self.socket.send(data)
         self.socket.send(rt.encode(Kind.PING, transaction=marker))
-        frames = []
+        frames: list[rt.Frame] = []
         while True:
             received = self.socket.recv(2048)
             frame = rt.decode(received)
@@ -417,7 +417,10 @@ class Registration(BothFamilies):
 class Calls(BothFamilies):
     def test_small_and_large_blobs(self) -> None:
         for files in (SMALL, LARGE):
-            self.each(lambda server, host: self.call(self.pair(server, host), files) and None)
+            def test(server: Server, host: str, files: tuple[str, str] = files) -> None:
+                self.call(self.pair(server, host), files)
+
+            self.each(test)
 
     def test_one_peer_over_ipv4_and_one_over_ipv6(self) -> None:
         peers = self.pair(self.server(), *HOSTS)
@@ -549,7 +552,9 @@ class Calls(BothFamilies):
             a, late = self.peer(server, host), Peer(server, host)
             self.addCleanup(late.udp.close)
             offer = a.core.offer(rt.now_ms(), late.id, (DATA / SMALL[0]).read_bytes())
-            run([a], lambda: a.core.calls[offer].outgoing.hold_until > rt.now_ms())  # PEER_UNKNOWN, with retry_after
+            transfer = a.core.calls[offer].outgoing
+            assert transfer is not None
+            run([a], lambda: transfer.hold_until > rt.now_ms())  # PEER_UNKNOWN with a retry_after has come
             late.core.register(rt.now_ms())
             self.finish([a, late], offer, SMALL)
 
@@ -709,19 +714,19 @@ class CommandLine(Case):
         arguments = [sys.executable, HERE / "client.py", command, HOSTS[0], server.port, *words]
         process = subprocess.Popen([str(word) for word in arguments], text=True, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE)
-        self.addCleanup(lambda: process.poll() is None and process.kill())
+        self.addCleanup(process.kill)  # which does nothing if it has ended
         return process
 
-    def finish(self, process: subprocess.Popen[str]) -> tuple[int, list[dict[str, Any]], str]:
+    def result(self, process: subprocess.Popen[str]) -> tuple[int, list[dict[str, Any]], str]:
         out, err = process.communicate(timeout=30)
         return process.returncode, [json.loads(line) for line in out.splitlines()], err
 
     def test_ping_and_no_server(self) -> None:
         server = self.server()
-        self.assertEqual(self.finish(self.start("ping", server))[0], 0)
+        self.assertEqual(self.result(self.start("ping", server))[0], 0)
         server.kill()
-        self.assertEqual(self.finish(self.start("ping", server, "--timeout", 1))[0], 1)
-        self.assertEqual(self.finish(self.start("listen", server))[0], 2)
+        self.assertEqual(self.result(self.start("ping", server, "--timeout", 1))[0], 1)
+        self.assertEqual(self.result(self.start("listen", server))[0], 2)
 
     def test_call(self) -> None:
         server = self.server()
@@ -735,9 +740,9 @@ class CommandLine(Case):
                 self.assertIn("registered", callee.stdout.readline())
                 caller = self.start("call", server, "--id", a, "--to", b, "--offer", DATA / LARGE[0], "--linger", 0.2,
                                     "--answer-out", answer, *([] if decline else ["--punch", "--candidates", 3]))
-                code, lines, err = self.finish(caller)
+                code, lines, err = self.result(caller)
                 self.assertEqual((code, err), (1, "call: failed: declined\n") if decline else (0, ""), lines)
-                code, lines, err = self.finish(callee)
+                code, lines, err = self.result(callee)
                 self.assertEqual((code, err), (0, ""), lines)
             self.assertEqual(answer.read_bytes(), (DATA / LARGE[1]).read_bytes())
             for offer in Path(directory).glob("*.bin"):
@@ -755,10 +760,12 @@ def ordered(names: list[str]) -> unittest.TestSuite:
     module = sys.modules[__name__]
     found = loader.loadTestsFromNames(names, module) if names else loader.loadTestsFromModule(module)
 
-    def flat(suite: Any) -> list[unittest.TestCase]:
+    def flat(suite: Any) -> list[Any]:
         return [test for part in suite for test in flat(part)] if isinstance(suite, unittest.TestSuite) else [suite]
 
-    return unittest.TestSuite(sorted(flat(found), key=lambda test: "unknown_identifier" in test.id()))
+    tests = flat(found)
+    tests.sort(key=lambda test: "unknown_identifier" in test.id())
+    return unittest.TestSuite(tests)
 
 
 def main() -> int:

@@ -177,7 +177,7 @@ impl World {
     pub fn add_client_of(&mut self, server: SocketAddr, host: Host, port: u16, identifier: PeerId) -> Seat {
         let seat = Seat(self.sitters.len());
         let seed: Seed = self.random.seed();
-        let client = Client::new(self.now, client::Config { server, identifier }, seed);
+        let client = Client::new(self.now, client::Config { server, identity: identifier.into() }, seed);
         self.sitters.push(Sitter { client, host, port, due: None, events: Vec::new() });
         self.ports.insert((host, port), seat);
         self.settle(seat);

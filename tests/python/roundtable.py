@@ -225,7 +225,7 @@ def _build_address(address: Optional[Address]) -> bytes:
     return bytes([ip.version]) + ip.packed.ljust(16, b"\0") + address.port.to_bytes(2, "big")
 
 
-_SESSION = _TRANSACTION = _COOKIE = _TOKEN = _REFERENCE = _opaque(16)
+_SESSION = _TRANSACTION = _COOKIE = _TICKET = _TOKEN = _REFERENCE = _opaque(16)
 _OFFER = _opaque(16, zero_allowed=False)
 _IDENTIFIER = _opaque(32, zero_allowed=False)
 _DIGEST = _opaque(8)
@@ -243,7 +243,9 @@ _RELAYED_BLOB = (
     ("session", _SESSION), ("offer", _OFFER), ("source", _IDENTIFIER), ("observed", _ADDRESS), ("digest", _DIGEST),
     ("length", _U32), ("index", _U8),
 )
-_ACK_FIELDS = (("session", _SESSION), ("offer", _OFFER), ("kind", _ACK_KIND), ("bitmap", _BITMAP))
+_ACK_FIELDS = (
+    ("session", _SESSION), ("offer", _OFFER), ("kind", _ACK_KIND), ("bitmap", _BITMAP), ("zero", _zero(10)),
+)
 
 #: The tables of section 4. The first field stands at offset 4.
 LAYOUT: dict[Kind, tuple[tuple[str, FieldType], ...]] = {
@@ -251,17 +253,17 @@ LAYOUT: dict[Kind, tuple[tuple[str, FieldType], ...]] = {
     Kind.PONG: (("transaction", _TRANSACTION), ("observed", _ADDRESS)),
     Kind.REGISTER: (
         ("session", _SESSION), ("transaction", _TRANSACTION), ("identifier", _IDENTIFIER), ("cookie", _COOKIE),
-        ("signature", _SIGNATURE),
+        ("ticket", _TICKET), ("signature", _SIGNATURE),
     ),
     Kind.REGISTERED: (
         ("session", _SESSION), ("transaction", _TRANSACTION), ("observed", _ADDRESS), ("ttl", _U32),
-        ("timeout", _U32), ("maxblob", _U32),
+        ("timeout", _U32), ("maxblob", _U32), ("ticket", _TICKET),
     ),
-    Kind.CHALLENGE: (("reference", _REFERENCE), ("cookie", _COOKIE)),
+    Kind.CHALLENGE: (("reference", _REFERENCE), ("cookie", _COOKIE), ("observed", _ADDRESS)),
     Kind.KEEPALIVE: (("session", _SESSION), ("transaction", _TRANSACTION), ("observed", _ADDRESS)),
     Kind.KEEPALIVE_REPLY: (("session", _SESSION), ("transaction", _TRANSACTION), ("observed", _ADDRESS)),
-    Kind.UNREGISTER: (("session", _SESSION), ("transaction", _TRANSACTION)),
-    Kind.UNREGISTERED: (("session", _SESSION), ("transaction", _TRANSACTION)),
+    Kind.UNREGISTER: (("session", _SESSION), ("transaction", _TRANSACTION), ("zero", _zero(19))),
+    Kind.UNREGISTERED: (("session", _SESSION), ("transaction", _TRANSACTION), ("zero", _zero(19))),
     Kind.OFFER: _UPWARD_BLOB,
     Kind.ANSWER: _UPWARD_BLOB,
     Kind.CANDIDATE: _UPWARD_BLOB,
@@ -763,7 +765,9 @@ class CallError(Exception):
 
 
 class Client:
-    """One identifier at one server. Feed it with ``handle_datagram`` and ``poll``; take what ``poll`` returns.
+    """One plain identifier at one server. Feed it with ``handle_datagram`` and ``poll``; take what ``poll`` returns.
+
+    Keyed identifiers it cannot register: they need Ed25519, which the standard library has not.
 
     ``poll(now)`` returns the datagrams to send, each with its destination; call it after every call of another
     method and at ``next_timeout()``. ``events()`` drains these events:
@@ -807,6 +811,7 @@ class Client:
         # registration
         self._cookie = ZERO16
         self._cookie_until = -NEVER
+        self._ticket = ZERO16
         self._register_at = NEVER
         self._register_rto: float = RTO_INITIAL
         self._register_transaction = ZERO16
@@ -1029,7 +1034,7 @@ class Client:
         if now >= self._cookie_until:  # the server may have changed its mind about it, or its address
             self._cookie = ZERO16
         self._send(Kind.REGISTER, session=self.session, transaction=self._register_transaction,
-                   identifier=self.identifier, cookie=self._cookie, signature=bytes(64))
+                   identifier=self.identifier, cookie=self._cookie, ticket=self._ticket, signature=bytes(64))
         self._register_at = now + self._jitter(self._register_rto)
         self._register_rto = min(REGISTER_RTO_MAX, self._register_rto * 2)
 
@@ -1068,6 +1073,7 @@ class Client:
         changed = frame["session"] != self.session
         self.state = State.REGISTERED
         self.session = frame["session"]
+        self._ticket = frame["ticket"]
         self.ttl, self.timeout, self.maxblob = frame["ttl"], frame["timeout"], frame["maxblob"]
         self._register_at = NEVER
         self._schedule_keepalive(now)

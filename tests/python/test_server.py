@@ -185,7 +185,7 @@ class Raw:
     def register(self, **fields: Any) -> list[rt.Frame]:
         """REGISTER with the cookie held; the session and cookie that come are kept."""
         values = {"transaction": uuid.uuid4().bytes, "identifier": self.id, "cookie": self.cookie,
-                  "signature": bytes(64), **fields}
+                  "ticket": rt.ZERO16, "signature": bytes(64), **fields}
         answers = self.send(Kind.REGISTER, **values)
         for frame in answers:
             if frame.kind == Kind.REGISTERED:
@@ -396,11 +396,14 @@ class Registration(BothFamilies):
     def test_refusals(self) -> None:
         host = HOSTS[0]
         raw = self.raw(self.server(plainids=False, maxpeers=1), host)
-        for identifier, detail in ((raw.id, 2), (bytes(range(32)), 3)):
+        keyed = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")  # RFC 8032, 7.1
+        for identifier, code, detail in (
+                (raw.id, Code.IDENTIFIER_REFUSED, 2), (keyed, Code.BAD_SIGNATURE, 0),
+                (b"\xff" * 32, Code.BAD_SIGNATURE, 0)):
             transaction = uuid.uuid4().bytes
             raw.register(identifier=identifier)
             answers = raw.register(identifier=identifier, transaction=transaction)
-            self.assertEqual(self.error(answers, Code.IDENTIFIER_REFUSED, Kind.REGISTER, transaction, detail), 0)
+            self.assertEqual(self.error(answers, code, Kind.REGISTER, transaction, detail), 0)
         server = self.server(maxpeers=1)
         self.raw(server, host).registered()
         raw = self.raw(server, host)

@@ -324,8 +324,8 @@ class CodecTest(unittest.TestCase):
         self.refused(ack[:36] + b"\x09" + ack[37:], "bad_field", "kind")
         self.refused(ack[:44] + b"\0" + ack[45:], "bad_field", "bitmap")
         self.refused(ack[:20] + bytes(16) + ack[36:], "bad_field", "offer")
-        register = rt.encode(Kind.REGISTER, session=bytes(16), transaction=bytes(16), cookie=bytes(16), ticket=bytes(16),
-                             identifier=b"i" * 16 + bytes(16), signature=bytes(64))
+        register = rt.encode(Kind.REGISTER, session=bytes(16), transaction=bytes(16), cookie=bytes(16),
+                             ticket=bytes(16), identifier=b"i" * 16 + bytes(16), signature=bytes(64))
         self.refused(register[:36] + bytes(32) + register[68:], "bad_field", "identifier")
         rt.decode(register[:-1] + b"\1")  # the signature with a plain identifier is not looked at
         for size, field in ((0, "magic"), (1, "magic"), (2, "version"), (3, "kind")):

@@ -207,7 +207,8 @@ impl Client {
     /// Waits until the client is registered and returns the observed address. Can be cancelled.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the server refuses for good; while it is silent, or asks to wait, this waits.
+    /// [`ClientError::Refused`] if the server refuses for good, [`ClientError::Failed`] once the client has
+    /// unregistered; while the server is silent, or asks to wait, this waits.
     pub async fn registered(&self) -> Result<SocketAddr, ClientError> {
         let mut registration = self.registration.clone();
         loop {
@@ -216,10 +217,10 @@ impl Client {
                 Registration::Refused { code, retry_after: None, .. } => {
                     return Err(ClientError::Refused(code));
                 }
+                Registration::Unregistered => return Err(ClientError::Failed(FailReason::Unregistered)),
                 Registration::Asking
                 | Registration::Refused { retry_after: Some(_), .. }
-                | Registration::ServerSilent
-                | Registration::Unregistered => {}
+                | Registration::ServerSilent => {}
             }
             registration.changed().await.map_err(|_| ClientError::Ended)?;
         }
@@ -242,12 +243,12 @@ impl Client {
         self.ask(|reply| Command::Offer { target, blob: offer, reply }).await?.map_err(ClientError::Offer)
     }
 
-    /// Sends a PING and waits for its answer; put a time limit around it. Can be cancelled.
+    /// Sends a PING, up to three times, and waits for its answer. Can be cancelled.
     ///
     /// # Errors
-    /// [`ClientError::Ended`].
+    /// [`ClientError::Failed`] with [`FailReason::ServerSilent`] if there is none.
     pub async fn ping(&self) -> Result<Pong, ClientError> {
-        self.ask(|reply| Command::Ping { reply }).await
+        self.ask(|reply| Command::Ping { reply }).await?.map_err(ClientError::Failed)
     }
 
     /// Tells the client that the network under its socket has changed: it proves its new address at once.

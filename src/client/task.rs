@@ -1,6 +1,6 @@
 //! The task that owns the socket and the engine.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roundtable_proto::client::{CallError, Client as Engine, Config, Counters, Event, Handled, OfferError};
+use roundtable_proto::client::{
+    CallError, Client as Engine, Config, Counters, Event, FailReason, Handled, OfferError,
+};
 use roundtable_proto::wire::{Address, OfferId, PeerId};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -33,7 +35,7 @@ pub(super) enum Command {
     Decline { offer: OfferId, reply: oneshot::Sender<Result<(), CallError>> },
     Candidate { offer: OfferId, message: Bytes, reply: oneshot::Sender<Result<(), CallError>> },
     Punch { offer: OfferId, reply: oneshot::Sender<Result<(), CallError>> },
-    Ping { reply: oneshot::Sender<Pong> },
+    Ping { reply: oneshot::Sender<Result<Pong, FailReason>> },
     Counters { reply: oneshot::Sender<Counters> },
     Rebind,
     Unregister,
@@ -49,7 +51,8 @@ pub(super) struct Task {
     registration: watch::Sender<Registration>,
     media: Option<mpsc::Sender<Media>>,
     calls: BTreeMap<OfferId, mpsc::Sender<CallEvent>>,
-    pings: VecDeque<oneshot::Sender<Pong>>,
+    /// Whoever waits for a PONG. The engine asks one question at a time: its answer is for all of them.
+    pings: Vec<oneshot::Sender<Result<Pong, FailReason>>>,
 }
 
 impl Task {
@@ -63,7 +66,7 @@ impl Task {
     ) -> io::Result<Self> {
         let clock = Clock::start();
         let engine = Engine::new(clock.now(), config, seed::draw()?);
-        let (calls, pings) = (BTreeMap::new(), VecDeque::new());
+        let (calls, pings) = (BTreeMap::new(), Vec::new());
         Ok(Self { socket, clock, engine, commands, incoming, registration, media, calls, pings })
     }
 
@@ -154,7 +157,8 @@ impl Task {
                 let _nobody_waits = reply.send(self.engine.punch(now, offer));
             }
             Command::Ping { reply } => {
-                self.pings.push_back(reply);
+                self.pings.retain(|waiting| !waiting.is_closed());
+                self.pings.push(reply);
                 self.engine.ping(now);
             }
             Command::Counters { reply } => {
@@ -188,13 +192,11 @@ impl Task {
             Event::RegistrationFailed { code, detail, retry_after } => {
                 self.registration.send_replace(Registration::Refused { code, detail, retry_after });
             }
-            Event::ServerSilent => drop(self.registration.send_replace(Registration::ServerSilent)),
+            Event::ServerSilent => self.note_silence(),
             Event::Unregistered => drop(self.registration.send_replace(Registration::Unregistered)),
             Event::Pong { round_trip, observed } => {
-                while let (Some(reply), Some(observed)) = (self.pings.pop_front(), observed.socket_addr()) {
-                    if reply.send(Pong { round_trip, observed }).is_ok() {
-                        break;
-                    }
+                if let Some(observed) = observed.socket_addr() {
+                    self.answer_pings(Ok(Pong { round_trip, observed }));
                 }
             }
             Event::Offered { offer, from, observed, blob } => self.ring(offer, from, observed, blob),
@@ -233,6 +235,22 @@ impl Task {
             (address.socket_addr(), standing)
         {
             self.registration.send_replace(Registration::Registered { observed, timeout, maxblob });
+        }
+    }
+
+    /// Nobody answered a PING, or a request of the registration.
+    fn note_silence(&mut self) {
+        self.registration.send_replace(Registration::ServerSilent);
+        if !self.pings.is_empty() {
+            self.answer_pings(Err(FailReason::ServerSilent));
+            // The registration may think that it stands: it asks, so that it says so once the server is back.
+            self.engine.rebind(self.clock.now());
+        }
+    }
+
+    fn answer_pings(&mut self, pong: Result<Pong, FailReason>) {
+        for reply in self.pings.drain(..) {
+            let _nobody_waits = reply.send(pong);
         }
     }
 

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use call::{Answer, Call, CallEvent, IncomingCall, Outcome, PunchedPath};
 pub use roundtable_proto::client::{CallError, FailReason};
-use task::{Command, Task};
+use task::{Command, Ends, Task};
 
 /// Commands that wait for the task, at most; a sender waits then.
 const COMMANDS_MAX: usize = 64;
@@ -106,6 +106,8 @@ pub enum ClientError {
     Yielded,
     /// The server refuses the registration for good.
     Refused(RefusalCode),
+    /// The operating system says this of the socket.
+    Socket(io::ErrorKind),
 }
 
 impl fmt::Display for ClientError {
@@ -117,6 +119,7 @@ impl fmt::Display for ClientError {
             Self::Failed(reason) => reason.fmt(f),
             Self::Declined => f.write_str("the other peer declined"),
             Self::Yielded => f.write_str("the other peer was calling too; its offer goes on"),
+            Self::Socket(kind) => write!(f, "the socket cannot be used: {kind}"),
             Self::Refused(RefusalCode::Known(code)) => {
                 write!(f, "the server refuses the registration: {code}")
             }
@@ -129,7 +132,10 @@ impl fmt::Display for ClientError {
 
 impl std::error::Error for ClientError {}
 
-/// A handle to a running client. Cheap to clone; the client ends when the last one is gone.
+/// A handle to a running client. Cheap to clone.
+///
+/// The client ends when the last handle to it and to its calls is gone. It then tells the server, once;
+/// [`Client::unregister`] makes sure.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -158,7 +164,7 @@ impl std::error::Error for ClientError {}
 pub struct Client {
     commands: mpsc::Sender<Command>,
     registration: watch::Receiver<Registration>,
-    local: SocketAddr,
+    local: watch::Receiver<SocketAddr>,
 }
 
 /// The calls that come in.
@@ -178,24 +184,31 @@ impl Client {
     /// # Errors
     /// The operating system's, where no socket can be bound or no random bytes can be had.
     pub async fn start(options: Options) -> io::Result<(Self, Incoming)> {
+        let server = task::canonical(options.server);
         let socket = match options.socket {
             Some(socket) => socket,
-            None => Arc::new(UdpSocket::bind(any_address(options.server)).await?),
+            None => Arc::new(UdpSocket::bind(any_address(server)).await?),
         };
-        let local = socket.local_addr()?;
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let (incoming, incoming_queue) = mpsc::channel(INCOMING_MAX);
         let (state, registration) = watch::channel(Registration::Asking);
-        let config = engine::Config { server: options.server, identifier: options.identifier };
-        let task = Task::new(socket, config, commands.downgrade(), incoming, state, options.media)?;
-        tokio::spawn(task.run(command_queue));
+        let (address, local) = watch::channel(socket.local_addr()?);
+        let config = engine::Config { server, identifier: options.identifier };
+        let ends = Ends {
+            commands: commands.downgrade(),
+            incoming,
+            registration: state,
+            local: address,
+            media: options.media,
+        };
+        tokio::spawn(Task::new(socket, config, ends)?.run(command_queue));
         Ok((Self { commands, registration, local }, Incoming(incoming_queue)))
     }
 
     /// Returns the socket's own address.
     #[must_use]
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.local
+    pub fn local_addr(&self) -> SocketAddr {
+        *self.local.borrow()
     }
 
     /// Returns how the registration stands now.
@@ -252,11 +265,21 @@ impl Client {
     }
 
     /// Tells the client that the network under its socket has changed: it proves its new address at once.
+    /// [`Client::registered`] waits until that is done; calls go on.
     ///
     /// # Errors
     /// [`ClientError::Ended`].
     pub async fn network_changed(&self) -> Result<(), ClientError> {
-        self.commands.send(Command::Rebind).await.map_err(|_| ClientError::Ended)
+        self.ask(|reply| Command::Rebind { socket: None, reply }).await
+    }
+
+    /// Goes on over another socket, as after a change of the network: the old one is let go, calls go on.
+    ///
+    /// # Errors
+    /// [`ClientError::Socket`] if the socket has no address, [`ClientError::Ended`].
+    pub async fn move_to(&self, socket: Arc<UdpSocket>) -> Result<(), ClientError> {
+        let local = socket.local_addr().map_err(|error| ClientError::Socket(error.kind()))?;
+        self.ask(|reply| Command::Rebind { socket: Some((socket, local)), reply }).await
     }
 
     /// Ends the registration and waits until the server has confirmed it or does not answer.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,25 +30,62 @@ const CALL_EVENTS_MAX: usize = 96;
 /// What a handle asks of the task.
 #[derive(Debug)]
 pub(super) enum Command {
-    Offer { target: PeerId, blob: Bytes, reply: oneshot::Sender<Result<Call, OfferError>> },
-    Answer { offer: OfferId, blob: Bytes, reply: oneshot::Sender<Result<(), CallError>> },
-    Decline { offer: OfferId, reply: oneshot::Sender<Result<(), CallError>> },
-    Candidate { offer: OfferId, message: Bytes, reply: oneshot::Sender<Result<(), CallError>> },
-    Punch { offer: OfferId, reply: oneshot::Sender<Result<(), CallError>> },
-    Ping { reply: oneshot::Sender<Result<Pong, FailReason>> },
-    Counters { reply: oneshot::Sender<Counters> },
-    Rebind,
+    Offer {
+        target: PeerId,
+        blob: Bytes,
+        reply: oneshot::Sender<Result<Call, OfferError>>,
+    },
+    Answer {
+        offer: OfferId,
+        blob: Bytes,
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
+    Decline {
+        offer: OfferId,
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
+    Candidate {
+        offer: OfferId,
+        message: Bytes,
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
+    Punch {
+        offer: OfferId,
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
+    Ping {
+        reply: oneshot::Sender<Result<Pong, FailReason>>,
+    },
+    Counters {
+        reply: oneshot::Sender<Counters>,
+    },
+    /// The network has changed, and with it perhaps the socket.
+    Rebind {
+        socket: Option<(Arc<UdpSocket>, SocketAddr)>,
+        reply: oneshot::Sender<()>,
+    },
     Unregister,
+}
+
+/// The task's ends of the channels to its handles.
+pub(super) struct Ends {
+    /// For the handles of incoming calls; weak, so that the task does not keep itself alive.
+    pub(super) commands: mpsc::WeakSender<Command>,
+    pub(super) incoming: mpsc::Sender<IncomingCall>,
+    pub(super) registration: watch::Sender<Registration>,
+    /// The own address of the socket in use.
+    pub(super) local: watch::Sender<SocketAddr>,
+    pub(super) media: Option<mpsc::Sender<Media>>,
 }
 
 pub(super) struct Task {
     socket: Arc<UdpSocket>,
     clock: Clock,
     engine: Engine,
-    /// For the handles of incoming calls; weak, so that this task does not keep itself alive.
     commands: mpsc::WeakSender<Command>,
     incoming: mpsc::Sender<IncomingCall>,
     registration: watch::Sender<Registration>,
+    local: watch::Sender<SocketAddr>,
     media: Option<mpsc::Sender<Media>>,
     calls: BTreeMap<OfferId, mpsc::Sender<CallEvent>>,
     /// Whoever waits for a PONG. The engine asks one question at a time: its answer is for all of them.
@@ -56,23 +93,16 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(
-        socket: Arc<UdpSocket>,
-        config: Config,
-        commands: mpsc::WeakSender<Command>,
-        incoming: mpsc::Sender<IncomingCall>,
-        registration: watch::Sender<Registration>,
-        media: Option<mpsc::Sender<Media>>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(socket: Arc<UdpSocket>, config: Config, ends: Ends) -> io::Result<Self> {
         let clock = Clock::start();
         let engine = Engine::new(clock.now(), config, seed::draw()?);
+        let Ends { commands, incoming, registration, local, media } = ends;
         let (calls, pings) = (BTreeMap::new(), Vec::new());
-        Ok(Self { socket, clock, engine, commands, incoming, registration, media, calls, pings })
+        Ok(Self { socket, clock, engine, commands, incoming, registration, local, media, calls, pings })
     }
 
     /// Runs until the last handle is gone.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let socket = Arc::clone(&self.socket);
         let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
         let mut buffer = vec![0; DATAGRAM_BUFFER];
         self.engine.register(self.clock.now());
@@ -84,6 +114,7 @@ impl Task {
             if let Some(at) = deadline {
                 timer.as_mut().reset(self.clock.wake_at(at));
             }
+            let socket = Arc::clone(&self.socket);
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(command) => self.handle_command(command),
@@ -93,6 +124,13 @@ impl Task {
                 received = socket.recv_from(&mut buffer) => self.handle_arrivals(received, &mut buffer).await,
             }
         }
+        self.leave().await;
+    }
+
+    /// Frees the identifier at once, if the one datagram arrives; else the server forgets it by itself.
+    async fn leave(mut self) {
+        self.engine.unregister(self.clock.now());
+        self.flush().await;
     }
 
     /// Takes what has come, and what more is there, up to a bound.
@@ -114,7 +152,7 @@ impl Task {
     }
 
     fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8]) {
-        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let from = canonical(from);
         match self.engine.handle_datagram(self.clock.now(), from, datagram) {
             Handled::Ours => {}
             Handled::Dropped(reason) => {
@@ -164,9 +202,25 @@ impl Task {
             Command::Counters { reply } => {
                 let _nobody_waits = reply.send(*self.engine.counters());
             }
-            Command::Rebind => self.engine.rebind(now),
+            Command::Rebind { socket, reply } => {
+                self.rebind(socket);
+                let _nobody_waits = reply.send(());
+            }
             Command::Unregister => self.engine.unregister(now),
         }
+    }
+
+    /// Goes on over this socket, or over the one in use, and proves the new address at once.
+    fn rebind(&mut self, socket: Option<(Arc<UdpSocket>, SocketAddr)>) {
+        if let Some((socket, local)) = socket {
+            self.socket = socket;
+            self.local.send_replace(local);
+        }
+        let standing = *self.registration.borrow();
+        if matches!(standing, Registration::Registered { .. } | Registration::ServerSilent) {
+            self.registration.send_replace(Registration::Asking);
+        }
+        self.engine.rebind(self.clock.now());
     }
 
     /// Makes the handle of a call and keeps the other end.
@@ -271,10 +325,28 @@ impl Task {
     }
 
     async fn flush(&mut self) {
+        let is_v6 = self.local.borrow().is_ipv6();
         while let Some(transmit) = self.engine.poll_transmit() {
-            if let Err(error) = self.socket.send_to(&transmit.contents, transmit.to).await {
+            let to = if is_v6 { mapped(transmit.to) } else { transmit.to };
+            if let Err(error) = self.socket.send_to(&transmit.contents, to).await {
                 log::debug!("{} bytes to {}: {error}", transmit.contents.len(), transmit.to);
             }
         }
+    }
+}
+
+/// Shows an IPv4 address as one, also where it came over a dual-stack socket; keeps an IPv6 address's scope.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// An IPv6 socket wants IPv4 addresses mapped.
+fn mapped(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
+        IpAddr::V6(_) => address,
     }
 }

@@ -91,7 +91,8 @@ impl Failure {
             | ClientError::Offer(_)
             | ClientError::Call(_)
             | ClientError::Yielded
-            | ClientError::Refused(_) => Self::Client(error),
+            | ClientError::Refused(_)
+            | ClientError::Socket(_) => Self::Client(error),
         }
     }
 }

@@ -109,9 +109,10 @@ impl Calls {
     ) -> Result<(), DropReason> {
         let offer = relayed.head().offer;
         if self.open.contains_key(&offer) {
-            self.with(offer, |call| call.take(kind, relayed, cx))?;
-            self.bury_rival(offer);
-            return Ok(());
+            if kind == BlobKind::Answer {
+                self.bury_rival(offer, relayed.head().source);
+            }
+            return self.with(offer, |call| call.take(kind, relayed, cx));
         }
         if let Some(past) = self.finished.find(&offer) {
             return repeat(kind, relayed, past, cx);
@@ -123,13 +124,12 @@ impl Calls {
     }
 
     /// Once the own offer is being answered, what is left of the one that yielded to it must not ring any more.
-    fn bury_rival(&mut self, offer: OfferId) {
-        let Some(call) = self.open.get_mut(&offer) else { return };
+    fn bury_rival(&mut self, offer: OfferId, source: PeerId) {
+        let Some(call) = self.open.get_mut(&offer).filter(|call| call.peer == source) else { return };
         if let Role::Caller(caller) = &mut call.role
-            && !caller.is_unheard()
             && let Some(rival) = caller.rival.take()
         {
-            self.finished.insert(rival, Past { peer: call.peer, whole: None });
+            self.finished.insert(rival, Past { peer: source, whole: None });
         }
     }
 

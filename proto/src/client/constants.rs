@@ -21,6 +21,9 @@ pub const CHALLENGES_AT_ONCE: u32 = 4;
 
 /// Retransmission timeout before the first measurement. SPEC 7
 pub const RTO_INITIAL: Duration = Duration::from_millis(500);
+/// Retransmission timeouts in a row without any acknowledgement before the timeout doubles: a single one is more often
+/// a lost acknowledgement than a lost path. SPEC 7
+pub const SILENT_TIMEOUTS: u32 = 1;
 /// Lower bound of the retransmission timeout. SPEC 7
 pub const RTO_MIN: Duration = Duration::from_millis(100);
 /// Upper bound of the retransmission timeout. SPEC 7
@@ -30,12 +33,14 @@ pub const REGISTER_RTO_MAX: Duration = Duration::from_secs(8);
 
 /// Before an incomplete blob is acknowledged. SPEC 7
 pub const ACK_DELAY: Duration = Duration::from_millis(10);
-/// Before an incomplete blob is acknowledged again, doubling. SPEC 7
-pub const NUDGE: Duration = Duration::from_secs(1);
+/// Before an incomplete blob is acknowledged again, doubling. One acknowledgement answers a whole train, so a lost one
+/// stops the sender for a retransmission timeout; at 30 % loss a hop this repeat halves the time of a transfer. SPEC 7
+pub const NUDGE: Duration = Duration::from_millis(50);
 /// Fragments in flight at first. SPEC 7
 pub const WINDOW_INITIAL: usize = 16;
-/// Fragments in flight that loss leaves at least. SPEC 7
-pub const WINDOW_MIN: usize = 4;
+/// Fragments in flight that loss leaves at least. With 4, a blob of 64 KiB did not always pass 30 % loss a hop within the
+/// time of an offer. SPEC 7
+pub const WINDOW_MIN: usize = 8;
 /// Fragments in flight, at most: a whole blob. SPEC 7
 pub const WINDOW_MAX: usize = FRAGMENTS_MAX;
 /// Fragments sent later and acknowledged, beyond which one is lost. SPEC 7

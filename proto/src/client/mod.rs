@@ -22,7 +22,9 @@ mod outgoing;
 mod output;
 mod ping;
 mod punch;
+mod refusal;
 mod registration;
+mod request;
 mod rtt;
 mod sending;
 

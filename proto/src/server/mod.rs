@@ -63,7 +63,8 @@ use registry::{PeerSlot, Registry, Standing};
 pub const RESTART_GRACE: Duration = Duration::from_millis(30_000);
 /// The `retry_after` that it then gives. SPEC 10
 pub const RESTART_RETRY: Duration = Duration::from_millis(500);
-/// Peers and offers that one [`Server::handle_timeout`] looks at, at most, so that no sweep holds datagrams up.
+/// Peers, and as many offers, that one [`Server::handle_timeout`] looks at, at most, so that no sweep holds datagrams
+/// up.
 pub const SWEEP_MAX: usize = 256;
 /// Events that wait for `poll_event`, at most; the oldest go first.
 pub const EVENTS_MAX: usize = 4096;
@@ -136,8 +137,8 @@ impl Server {
         outcome
     }
 
-    /// Does what is due: offers time out, silent peers are forgotten. Looks at no more than [`SWEEP_MAX`]; if more is
-    /// due, [`Server::poll_timeout`] says so at once.
+    /// Does what is due: offers time out, silent peers are forgotten. Looks at no more than [`SWEEP_MAX`] of each; if
+    /// more is due, [`Server::poll_timeout`] says so at once.
     pub fn handle_timeout(&mut self, now: Instant) {
         for _ in 0..SWEEP_MAX {
             if !self.outbox.has_room() {
@@ -341,7 +342,7 @@ impl Server {
     /// Ends an offer whose time is over. The notice goes to the address that paid for it, or nowhere. SPEC 11
     fn handle_offer_over(&mut self, offer: &Offer) {
         let caller =
-            self.registry.by_session(offer.caller).map(|(slot, peer)| (slot, peer.path(), peer.proved));
+            self.registry.by_session(offer.caller).map(|(slot, peer)| (slot, peer.path(), peer.endpoint));
         if let Some((slot, ..)) = caller {
             self.registry.offer_closed(slot);
         }
@@ -351,7 +352,7 @@ impl Server {
                 self.counters.offers_timed_out += 1;
                 self.event(Event::OfferTimedOut { offer: offer.id });
                 match caller {
-                    Some((_, path, proved)) if proved == offer.payer => {
+                    Some((_, path, endpoint)) if endpoint == offer.payer => {
                         let kind = Kind::Offer.number();
                         self.refuse(path, kind, offer.id.reference(), ErrorCode::Timeout.into());
                     }

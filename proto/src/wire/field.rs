@@ -553,6 +553,18 @@ impl Address {
         };
         Some(SocketAddr::new(ip, self.port))
     }
+
+    /// Returns the 19 bytes that stand on the wire. SPEC 3
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 19] {
+        let (mut bytes, ip, port) = ([0; 19], self.ip.to_be_bytes(), self.port.to_be_bytes());
+        bytes[0] = self.family;
+        let (_, rest) = bytes.split_at_mut(1);
+        let (wide, last) = rest.split_at_mut(16);
+        wide.copy_from_slice(&ip);
+        last.copy_from_slice(&port);
+        bytes
+    }
 }
 
 impl From<SocketAddr> for Address {

@@ -1,6 +1,7 @@
 //! A blob that arrives in fragments. Knows nothing of calls, nor how many others there are. SPEC 7
 
 use super::ack::{AckTimer, Missing};
+use super::constants::ACK_EVERY;
 use crate::Instant;
 use crate::wire::{Arrived, Digest, Relayed, RelayedHead, fragment_count, fragment_range};
 
@@ -10,6 +11,8 @@ pub(super) struct Incoming {
     digest: Digest,
     length: u32,
     body: Body,
+    /// Fragments that have come since the last acknowledgement.
+    unacknowledged: usize,
     /// When to acknowledge.
     pub(super) ack: AckTimer,
 }
@@ -36,7 +39,8 @@ pub(super) enum Taken {
 impl Incoming {
     /// Makes room for the blob that a first fragment announces.
     pub(super) fn new(head: &RelayedHead) -> Self {
-        Self { digest: head.digest, length: head.length, body: Body::empty(head.length), ack: AckTimer::Idle }
+        let body = Body::empty(head.length);
+        Self { digest: head.digest, length: head.length, body, unacknowledged: 0, ack: AckTimer::Idle }
     }
 
     /// Tells whether the blob is whole.
@@ -56,7 +60,13 @@ impl Incoming {
         let range = fragment_range(buffer.len(), head.index);
         if let Some(place) = buffer.get_mut(range).filter(|place| place.len() == relayed.blob().len()) {
             place.copy_from_slice(relayed.blob());
-            arrived.insert(head.index);
+            if !arrived.contains(head.index) {
+                arrived.insert(head.index);
+                self.unacknowledged += 1;
+            }
+        }
+        if self.unacknowledged >= ACK_EVERY {
+            self.ack.at_once(now);
         }
         if *arrived != Arrived::all(fragment_count(buffer.len())) {
             return Taken::Kept;
@@ -76,7 +86,11 @@ impl Incoming {
     pub(super) fn poll(&mut self, now: Instant) -> Option<Arrived> {
         let missing = if self.is_whole() { Missing::Nothing } else { Missing::Some };
         let arrived = self.arrived();
-        (arrived.count() > 0 && self.ack.poll(now, missing)).then_some(arrived)
+        if arrived.count() == 0 || !self.ack.poll(now, missing) {
+            return None;
+        }
+        self.unacknowledged = 0;
+        Some(arrived)
     }
 
     /// Acknowledges at once what has arrived of an incomplete blob: the server knows this client again.
@@ -98,5 +112,39 @@ impl Incoming {
 impl Body {
     fn empty(length: u32) -> Self {
         Self::Partial { buffer: vec![0; length as usize], arrived: Arrived::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Address, BlobKind, OfferId, PeerId, Session};
+
+    #[test]
+    fn eight_fragments_are_acknowledged_at_once() {
+        let blob = vec![7; 20 * 1024];
+        let head = RelayedHead {
+            session: Session([1; 16]),
+            offer: OfferId::from_random([2; 16]),
+            source: PeerId::plain([3; 16]).unwrap(),
+            observed: Address::NONE,
+            digest: Digest::of(&blob),
+            length: 20 * 1024,
+            index: 0,
+        };
+        let now = Instant::from_micros(1);
+        let mut incoming = Incoming::new(&head);
+        let mut acknowledged = Vec::new();
+        for index in 0..20 {
+            let piece = &blob[fragment_range(blob.len(), index)];
+            let head = RelayedHead { index, ..head };
+            let fragment = Relayed::new(BlobKind::Offer, head, piece).unwrap();
+            // Repeats are not news.
+            for _ in 0..2 {
+                let _last_is_whole = incoming.take(now, &fragment);
+            }
+            acknowledged.extend(incoming.poll(now).map(|arrived| arrived.count()));
+        }
+        assert_eq!(acknowledged, [8, 16, 20]);
     }
 }

@@ -75,7 +75,7 @@ impl Server {
             let retry_after = self.registry.lapses_in(now, slot);
             return Err(Refused { retry_after, ..Refused::from(ErrorCode::IdentifierTaken) });
         }
-        if !proof.0.is_after(proved) {
+        if proved.is_after(proof.0) {
             return Ok(Admission::Stale);
         }
         // From another address even the session is no proof: it can be read on the way.

@@ -12,7 +12,7 @@ pub(super) struct Incoming {
     length: u32,
     body: Body,
     /// Fragments that have come since the last acknowledgement.
-    unacknowledged: usize,
+    unacknowledged: u32,
     /// When to acknowledge.
     pub(super) ack: AckTimer,
 }
@@ -30,8 +30,8 @@ pub(super) enum Taken {
     Kept,
     /// It made the blob whole: here it is.
     Whole(Vec<u8>),
-    /// It made the blob whole, but not the one that was announced; all begins anew.
-    Corrupt,
+    /// It made the blob whole, but not the one that was announced.
+    Damaged,
     /// It is of another blob.
     Mismatch,
 }
@@ -39,8 +39,14 @@ pub(super) enum Taken {
 impl Incoming {
     /// Makes room for the blob that a first fragment announces.
     pub(super) fn new(head: &RelayedHead) -> Self {
-        let body = Body::empty(head.length);
-        Self { digest: head.digest, length: head.length, body, unacknowledged: 0, ack: AckTimer::Idle }
+        let buffer = vec![0; head.length as usize];
+        Self {
+            digest: head.digest,
+            length: head.length,
+            body: Body::Partial { buffer, arrived: Arrived::default() },
+            unacknowledged: 0,
+            ack: AckTimer::Idle,
+        }
     }
 
     /// Tells whether the blob is whole.
@@ -60,21 +66,18 @@ impl Incoming {
         let range = fragment_range(buffer.len(), head.index);
         if let Some(place) = buffer.get_mut(range).filter(|place| place.len() == relayed.blob().len()) {
             place.copy_from_slice(relayed.blob());
-            if !arrived.contains(head.index) {
-                arrived.insert(head.index);
-                self.unacknowledged += 1;
-            }
-        }
-        if self.unacknowledged >= ACK_EVERY {
-            self.ack.at_once(now);
+            arrived.insert(head.index);
         }
         if *arrived != Arrived::all(fragment_count(buffer.len())) {
+            self.unacknowledged += 1;
+            if self.unacknowledged >= ACK_EVERY {
+                self.ack.at_once(now);
+            }
             return Taken::Kept;
         }
         if Digest::of(buffer) != self.digest {
-            self.body = Body::empty(self.length);
             self.ack.stop();
-            return Taken::Corrupt;
+            return Taken::Damaged;
         }
         let blob = std::mem::take(buffer);
         self.body = Body::Whole;
@@ -106,45 +109,5 @@ impl Incoming {
             Body::Partial { arrived, .. } => *arrived,
             Body::Whole => Arrived::all(fragment_count(self.length as usize)),
         }
-    }
-}
-
-impl Body {
-    fn empty(length: u32) -> Self {
-        Self::Partial { buffer: vec![0; length as usize], arrived: Arrived::default() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::{Address, BlobKind, OfferId, PeerId, Session};
-
-    #[test]
-    fn eight_fragments_are_acknowledged_at_once() {
-        let blob = vec![7; 20 * 1024];
-        let head = RelayedHead {
-            session: Session([1; 16]),
-            offer: OfferId::from_random([2; 16]),
-            source: PeerId::plain([3; 16]).unwrap(),
-            observed: Address::NONE,
-            digest: Digest::of(&blob),
-            length: 20 * 1024,
-            index: 0,
-        };
-        let now = Instant::from_micros(1);
-        let mut incoming = Incoming::new(&head);
-        let mut acknowledged = Vec::new();
-        for index in 0..20 {
-            let piece = &blob[fragment_range(blob.len(), index)];
-            let head = RelayedHead { index, ..head };
-            let fragment = Relayed::new(BlobKind::Offer, head, piece).unwrap();
-            // Repeats are not news.
-            for _ in 0..2 {
-                let _last_is_whole = incoming.take(now, &fragment);
-            }
-            acknowledged.extend(incoming.poll(now).map(|arrived| arrived.count()));
-        }
-        assert_eq!(acknowledged, [8, 16, 20]);
     }
 }

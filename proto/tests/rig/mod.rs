@@ -7,9 +7,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use roundtable_proto::Instant;
-use roundtable_proto::client::Event;
+use roundtable_proto::client::{self, Event};
 use roundtable_proto::server::Config;
-use roundtable_proto::vnet::{Behaviour, Conditions, Gateway, Host, INTERNET, Link, Realm, Seat, World};
+use roundtable_proto::vnet::{
+    Behaviour, Conditions, Gateway, Host, INTERNET, Link, Realm, SERVER_V4, SERVER_V6, Seat, World,
+};
 use roundtable_proto::wire::{OfferId, PeerId};
 
 /// The port of every client on its host.
@@ -107,10 +109,9 @@ pub(crate) fn settle(world: &mut World, number: u8, home: Home, link: Link) -> R
         }
     };
     let host = network.add_host(realm, &[address], if gateway.is_some() { near } else { link });
-    let server =
-        if address.is_ipv4() { roundtable_proto::vnet::SERVER_V4 } else { roundtable_proto::vnet::SERVER_V6 };
+    let server = if address.is_ipv4() { SERVER_V4 } else { roundtable_proto::vnet::SERVER_V6 };
     let identifier = identifier(number);
-    let seat = world.add_client_of(server, host, PORT, identifier);
+    let seat = world.add_client_with(host, PORT, client::Config { server, identity: identifier.into() });
     Resident { seat, host, realm, gateway, identifier }
 }
 

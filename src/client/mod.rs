@@ -193,7 +193,7 @@ impl Client {
         let (incoming, incoming_queue) = mpsc::channel(INCOMING_MAX);
         let (state, registration) = watch::channel(Registration::Asking);
         let (address, local) = watch::channel(socket.local_addr()?);
-        let config = engine::Config { server, identifier: options.identifier };
+        let config = engine::Config { server, identity: options.identifier.into() };
         let ends = Ends {
             commands: commands.downgrade(),
             incoming,

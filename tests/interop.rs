@@ -16,6 +16,8 @@ use tempfile::TempDir;
 const PROBE: &str = env!("CARGO_BIN_EXE_roundtable-probe");
 const PYTHON: &str = "python3";
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/client.py");
+/// Exit code of a Python client upon SIGINT.
+const INTERRUPTED: i32 = 130;
 /// Seconds for a Python client altogether.
 const PATIENCE: &str = "50";
 const RUST_ID: &str = "6ba7b810-9dad-41d1-80b4-00c04fd430c8";
@@ -53,7 +55,7 @@ impl Ground {
     }
 
     fn python_listens(&self, further: &[&str]) -> Running {
-        let mut running = self.python("listen", &[&["--id", PYTHON_ID, "--count", "1"], further].concat());
+        let mut running = self.python("listen", &[&["--id", PYTHON_ID], further].concat());
         running.line_with("\"registered\"");
         running
     }
@@ -109,23 +111,40 @@ fn events(ended: Ended) -> Vec<Value> {
     ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The messages of the candidates that came, in the order of their numbers.
+/// The candidates that the probe shows, in the order of their numbers.
 fn candidates(events: &[Value]) -> Vec<(u64, String)> {
-    let mut found: Vec<_> = events
-        .iter()
-        .filter(|event| event["event"] == "candidate")
-        .map(|event| {
-            let number = event.get("number").or(event.get("index")).and_then(Value::as_u64).unwrap();
-            (number, event["message"].as_str().unwrap().to_owned())
-        })
+    let mut found: Vec<_> = named(events, "candidate")
+        .map(|event| (event["number"].as_u64().unwrap(), event["message"].as_str().unwrap().to_owned()))
         .collect();
     found.sort_unstable();
     found
 }
 
+/// The candidates that the Python client shows, by their lengths, in the order of their numbers.
+fn candidate_lengths(events: &[Value]) -> Vec<(u64, u64)> {
+    let mut found: Vec<_> = named(events, "candidate")
+        .map(|event| (event["index"].as_u64().unwrap(), event["length"].as_u64().unwrap()))
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+fn named<'a>(events: &'a [Value], name: &'static str) -> impl Iterator<Item = &'a Value> {
+    events.iter().filter(move |event| event["event"] == name)
+}
+
+/// What has happened by the time it is enough.
+fn until(running: &mut Running, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    let mut events = Vec::new();
+    while !enough(&events) {
+        events.push(serde_json::from_str(&running.line_with("\"event\"")).unwrap());
+    }
+    events
+}
+
 #[track_caller]
-fn assert_has(events: &[Value], name: &str) {
-    assert!(events.iter().any(|event| event["event"] == name), "no {name} in {events:?}");
+fn assert_has(events: &[Value], name: &'static str) {
+    assert!(named(events, name).next().is_some(), "no {name} in {events:?}");
 }
 
 #[test]
@@ -141,29 +160,24 @@ fn python_clients_call_each_other() {
     let Some(ground) = Ground::new() else { return };
     for (number, [offer, answer]) in PAIRS.map(|pair| pair.map(data)).iter().enumerate() {
         let offers = ground.path(&format!("offers-{number}"));
-        let other = ["--answer", answer, "--offer-out", &offers, "--linger", "0.2"];
-        let listener = ground.python_listens(&other);
-        let saved = ground.path("answer");
-        let call = [
-            "--id",
-            RUST_ID,
-            "--to",
-            PYTHON_ID,
-            "--offer",
-            offer,
-            "--answer-out",
-            &saved,
-            "--punch",
-            "--candidates",
-            "3",
+        let listener = ground.python_listens(&[
+            "--count",
+            "1",
+            "--answer",
+            answer,
+            "--offer-out",
+            &offers,
             "--linger",
             "0.2",
-        ];
-        assert_has(&events(ground.python("call", &call).wait()), "path");
-        assert_eq!(candidates(&events(listener.wait())).len(), 3);
+        ]);
+        let saved = ground.path("answer");
+        let call = ["--id", RUST_ID, "--to", PYTHON_ID, "--offer", offer, "--answer-out", &saved];
+        assert_has(&events(ground.python("call", &[&call[..], &["--punch"]].concat()).wait()), "path");
+        events(listener.wait());
         assert_same(only_file(&offers), offer);
         assert_same(&saved, answer);
     }
+    ground.server.stop();
 }
 
 #[test]
@@ -184,8 +198,16 @@ fn rust_calls_python() {
     let Some(ground) = Ground::new() else { return };
     for (number, [offer, answer]) in PAIRS.map(|pair| pair.map(data)).iter().enumerate() {
         let (offers, saved) = (ground.path(&format!("offers-{number}")), ground.path("answer-to-rust"));
-        let listener =
-            ground.python_listens(&["--answer", answer, "--offer-out", &offers, "--linger", "0.2"]);
+        let listener = ground.python_listens(&[
+            "--count",
+            "1",
+            "--answer",
+            answer,
+            "--offer-out",
+            &offers,
+            "--linger",
+            "0.2",
+        ]);
         events(ground.rust_calls(PYTHON_ID, offer, &["--save", &saved, "--follow", "0"]).wait());
         events(listener.wait());
         assert_same(only_file(&offers), offer);
@@ -211,16 +233,18 @@ fn python_asks_rust_for_a_path_and_sends_candidates() {
 fn rust_asks_python_for_a_path_and_both_send_candidates() {
     let Some(ground) = Ground::new() else { return };
     let [offer, answer] = PAIRS[0].map(data);
-    let listener = ground.python_listens(&["--answer", &answer, "--candidates", "3", "--linger", "2"]);
-    let further = ["--punch", "--candidate", "one", "--candidate", "two", "--follow", "1"];
+    let mut listener = ground.python_listens(&["--answer", &answer, "--candidates", "3"]);
+    let further = ["--punch", "--candidate", "one", "--candidate", "eleven", "--follow", "1"];
     let told = events(ground.rust_calls(PYTHON_ID, &offer, &further).wait());
     assert_has(&told, "path");
     let expected: Vec<_> =
         (0..3).map(|number| (number, format!("candidate {number} of the callee"))).collect();
     assert_eq!(candidates(&told), expected);
-    let heard = events(listener.wait());
-    assert_has(&heard, "path");
-    assert_eq!(candidates(&heard).len(), 2, "{heard:?}");
+    let count = |events: &[_], name| named(events, name).count();
+    let heard = until(&mut listener, |events| count(events, "candidate") == 2 && count(events, "path") == 1);
+    assert_eq!(candidate_lengths(&heard), [(0, 3), (1, 6)]);
+    listener.signal("INT");
+    assert_eq!(listener.wait().code, Some(INTERRUPTED));
 }
 
 #[test]
@@ -233,7 +257,7 @@ fn each_understands_that_the_other_declines() {
     assert!(refused.stderr.contains("declined"), "{}", refused.stderr);
     assert_has(&events(listener.wait()), "declined");
 
-    let listener = ground.python_listens(&["--decline", "--linger", "0.2"]);
+    let listener = ground.python_listens(&["--count", "1", "--decline", "--linger", "0.2"]);
     let refused = ground.rust_calls(PYTHON_ID, &offer, &[]).wait();
     assert_eq!(refused.code, Some(6), "{refused:?}");
     events(listener.wait());

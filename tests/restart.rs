@@ -117,7 +117,7 @@ async fn call_survives_a_restart_after_the_first_fragments_of_the_offer() {
     let (mut caller, mut callee) = pair(&server, Some((Kind::Offer, PASSED)), None).await;
     let mut call = call(&caller, &callee).await;
     within(caller.link.is_cut()).await;
-    let (_server, killed) = restart(server).await;
+    let (server, killed) = restart(server).await;
     caller.link.resume();
 
     let mut ringing = rings(&mut callee).await;
@@ -125,6 +125,7 @@ async fn call_survives_a_restart_after_the_first_fragments_of_the_offer() {
     println!("answered after {:?}", killed.elapsed());
     caller.registers_again(killed).await;
     callee.registers_again(killed).await;
+    server.stop();
 }
 
 #[tokio::test]
@@ -134,13 +135,14 @@ async fn call_survives_a_restart_while_it_rings() {
     let mut call = call(&caller, &callee).await;
     let mut ringing = rings(&mut callee).await;
     within(call.delivered()).await.unwrap();
-    let (_server, killed) = restart(server).await;
+    let (server, killed) = restart(server).await;
 
     // The callee has nothing to say and finds out with its next KEEPALIVE.
     caller.registers_again(killed).await;
     callee.registers_again(killed).await;
     answer(&mut call, &mut ringing).await;
     println!("answered after {:?}", killed.elapsed());
+    server.stop();
 }
 
 #[tokio::test]
@@ -150,12 +152,13 @@ async fn call_survives_a_restart_at_the_moment_it_is_answered() {
     let mut call = call(&caller, &callee).await;
     let mut ringing = rings(&mut callee).await;
     within(call.delivered()).await.unwrap();
-    let (_server, killed) = restart(server).await;
+    let (server, killed) = restart(server).await;
 
     answer(&mut call, &mut ringing).await;
     println!("answered after {:?}", killed.elapsed());
     caller.registers_again(killed).await;
     callee.registers_again(killed).await;
+    server.stop();
 }
 
 #[tokio::test]
@@ -171,8 +174,9 @@ async fn call_survives_a_restart_while_the_answer_is_on_its_way() {
         link.resume();
         (server, killed)
     };
-    let ((_server, killed), ()) = tokio::join!(replace, answer(&mut call, &mut ringing));
+    let ((server, killed), ()) = tokio::join!(replace, answer(&mut call, &mut ringing));
     println!("answered after {:?}", killed.elapsed());
     caller.registers_again(killed).await;
     callee.registers_again(killed).await;
+    server.stop();
 }

@@ -103,7 +103,11 @@ async fn candidates_pass_both_ways_each_once() {
                     heard.push(number);
                 }
                 CallEvent::Delivered | CallEvent::Ended(_) => {}
-                other => panic!("{other:?}"),
+                unasked @ (CallEvent::CandidatesFailed(_)
+                | CallEvent::Path(_)
+                | CallEvent::PunchFailed(_)) => {
+                    panic!("{unasked:?}")
+                }
             }
         }
         heard.sort_unstable();

@@ -23,6 +23,7 @@ fn call_shows_each_step_and_the_answer() {
     let heard = done(listener.wait());
     let from_alice = format!(": 1033 bytes from {ALICE}, seen at 127.0.0.1:");
     assert_told(&heard, &[&from_alice, "answered with 1033 bytes, all there after ", "unregistered"]);
+    server.stop();
 }
 
 #[test]
@@ -70,6 +71,7 @@ fn call_and_listen_tell_scripts_everything() {
         .collect();
     candidates.sort_unstable();
     assert_eq!(candidates, [(0, "candidate:one"), (1, "candidate:two")]);
+    server.stop();
 }
 
 #[test]
@@ -110,6 +112,7 @@ fn large_files_pass_through_files_unchanged() {
     let heard = events("listen", &done(listener.wait()));
     let offer = only(&heard, "offered")["offer"].as_str().unwrap();
     assert!(fs::read(offers.join(format!("{offer}.sdp"))).unwrap() == fs::read(LARGE).unwrap());
+    server.stop();
 }
 
 #[test]
@@ -124,6 +127,7 @@ fn offer_and_answer_may_come_from_standard_input() {
     let told = events("call", &done(program::start(PROBE, calling, b"the offer").wait()));
     assert_eq!(only(&told, "answered")["answer"], "the answer");
     assert_eq!(only(&events("listen", &done(listener.wait())), "offered")["bytes"], 9);
+    server.stop();
 }
 
 #[test]
@@ -140,6 +144,7 @@ fn declined_call_ends_with_its_own_exit_code() {
     assert_eq!(told[3]["kind"], "declined");
     let heard = events("listen", &done(listener.wait()));
     assert_eq!(names(&heard), ["listening", "offered", "declined", "offered", "declined", "unregistered"]);
+    server.stop();
 }
 
 #[test]
@@ -163,4 +168,5 @@ fn listener_answers_a_call_while_it_follows_another() {
         listener.line_with("\"path\"");
     }
     done(listener.wait());
+    server.stop();
 }

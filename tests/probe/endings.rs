@@ -23,6 +23,7 @@ fn interrupted_listen_unregisters_and_ends_well() {
         let ended = interrupted(listen(&[address, "--id", BOB, "--json"]), signal, address, BOB);
         assert_eq!(names(&events("listen", &done(ended))), ["listening", "unregistered"]);
     }
+    server.stop();
 }
 
 #[test]
@@ -34,6 +35,7 @@ fn interrupted_listen_unregisters_while_it_follows_a_call() {
     listener.line_with("answered with");
     done(interrupted(listener, "INT", address, BOB));
     done(caller.wait());
+    server.stop();
 }
 
 #[test]
@@ -43,6 +45,7 @@ fn interrupted_register_unregisters_and_ends_well() {
     let mut staying = start(&["register", address, "--id", BOB, "--stay", "60"]);
     staying.line_with("registered at");
     assert!(done(interrupted(staying, "INT", address, BOB)).ends_with("unregistered\n"));
+    server.stop();
 }
 
 #[test]
@@ -55,6 +58,7 @@ fn interrupted_call_unregisters_and_says_so() {
     calling.line_with("delivered");
     let ended = interrupted(calling, "INT", address, ALICE);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "ended by SIGINT\n"));
+    server.stop();
 }
 
 #[test]
@@ -79,4 +83,5 @@ fn reader_that_has_gone_is_no_reason_to_fail() {
         let status = Command::new(PROBE).args(arguments).stdout(closed()).stderr(closed()).status().unwrap();
         assert_eq!(status.code(), Some(code), "{arguments:?}");
     }
+    server.stop();
 }

@@ -19,6 +19,7 @@ fn ping_shows_round_trips_and_the_observed_address() {
     assert!(told[0]["round_trip_ms"].as_f64().unwrap() > 0.0);
     assert_eq!((&told[0]["number"], &told[1]["number"]), (&1.into(), &2.into()));
     assert_eq!((&told[2]["sent"], &told[2]["answered"]), (&2.into(), &2.into()));
+    server.stop();
 }
 
 #[test]
@@ -36,6 +37,7 @@ fn register_shows_the_terms_and_leaves() {
     assert_eq!(registered["id"], ALICE);
     assert_eq!((&registered["timeout_s"], &registered["maxblob"]), (&17.into(), &2000.into()));
     assert_eq!(registered["server"], address.as_str());
+    server.stop();
 }
 
 #[test]

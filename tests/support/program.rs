@@ -132,4 +132,11 @@ impl Rendezvous {
         let address = address.strip_suffix(" (udp)").unwrap().parse().unwrap();
         Self { program, address, _directory: directory }
     }
+
+    /// Ends it, and asserts that it was well.
+    pub(crate) fn stop(self) {
+        self.program.signal("TERM");
+        let ended = self.program.wait();
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.stdout);
+    }
 }

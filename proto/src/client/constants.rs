@@ -31,8 +31,6 @@ pub const RTO_MAX: Duration = Duration::from_secs(3);
 /// Upper bound between two REGISTERs to a silent server. SPEC 5
 pub const REGISTER_RTO_MAX: Duration = Duration::from_secs(8);
 
-/// Fragments of an incomplete blob that are acknowledged at once when so many have come. SPEC 7
-pub const ACK_EVERY: usize = 8;
 /// Before an incomplete blob is acknowledged. SPEC 7
 pub const ACK_DELAY: Duration = Duration::from_millis(10);
 /// Before an incomplete blob is acknowledged again, doubling. One acknowledgement answers a whole train, so a lost one

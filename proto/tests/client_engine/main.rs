@@ -9,6 +9,7 @@
 
 mod bounds;
 mod calling;
+mod chaos;
 mod glare;
 mod pair;
 mod punching;

@@ -205,6 +205,31 @@ fn challenge_in_mid_transfer_is_answered_and_the_rest_sent_at_once_in_the_new_se
 }
 
 #[test]
+fn ringing_call_is_opened_again_at_once_when_the_server_knows_this_client_again() {
+    let mut rig = Rig::registered(1);
+    rig.ringing(&[1; 3000]);
+    rig.client.rebind(rig.now);
+    rig.answer_registers(Session([6; 16]));
+    assert_eq!(rig.indices(), [2]);
+}
+
+#[test]
+fn own_timer_runs_from_the_first_fragment() {
+    let mut rig = Rig::new(1);
+    rig.client.register(rig.now);
+    rig.client.offer(rig.now, identifier(9), b"ours".to_vec()).unwrap();
+    rig.sent(|_| ());
+    rig.pass(Duration::from_secs(20));
+    rig.answer_registers(SESSION);
+    assert_eq!(rig.kinds(), [Kind::Offer]);
+    rig.pass(Duration::from_secs(31));
+    let failed = |rig: &mut Rig| rig.events().iter().any(|event| matches!(event, Event::Failed { .. }));
+    assert!(!failed(&mut rig));
+    rig.pass(Duration::from_secs(1));
+    assert!(failed(&mut rig));
+}
+
+#[test]
 fn nobody_answering_fails_by_the_own_timer() {
     let mut rig = Rig::registered(1);
     let offer = rig.ringing(b"ours");

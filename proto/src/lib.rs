@@ -3,6 +3,7 @@
 //! `SPEC.md` beside this crate describes the protocol; the tests hold the two equal. The crate reads no clock,
 //! socket, environment or random source: time and seeds are arguments, so a run replays from its inputs.
 //!
+//! * [`identity`] is who a keyed peer is, and the proof of it.
 //! * [`wire`] turns bytes into frames and back, totally and canonically.
 //! * [`server`] is the rendezvous: who is where, which offers are open, what is relayed to whom.
 //! * [`client`] is a peer: registration, keepalive, calls, retransmission, hole punching.
@@ -12,9 +13,12 @@
 //! `poll_timeout`. Drain the output before the next input.
 
 pub mod client;
+pub mod identity;
 mod keyed;
 pub mod server;
 mod time;
+#[cfg(feature = "virtual-network")]
+pub mod vnet;
 pub mod wire;
 
 pub use keyed::Seed;

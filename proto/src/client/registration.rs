@@ -14,16 +14,20 @@ use super::output::Output;
 use super::request::{Proof, Request, jittered};
 use super::rtt::{Rtt, doubled};
 use crate::Instant;
+use crate::identity::Identity;
 use crate::keyed::Generator;
 use crate::wire::{
-    Address, BLOB_MAX, Challenge, Cookie, Frame, Keepalive, PeerId, Refusal, Register, Registered, Session,
-    Signature, Unregister,
+    Address, BLOB_MAX, Challenge, Cookie, Frame, Keepalive, Refusal, Register, Registered, Session,
+    Signature, Ticket, Unregister, Zeros,
 };
 
 /// The registration's life.
 #[derive(Debug)]
 pub(super) struct Registration {
-    identifier: PeerId,
+    identity: Identity,
+    ticket: Ticket,
+    /// When the ticket was given.
+    proved: Instant,
     held: Held,
     observed: Address,
     terms: Terms,
@@ -81,9 +85,11 @@ pub(super) enum Change {
 }
 
 impl Registration {
-    pub(super) fn new(identifier: PeerId) -> Self {
+    pub(super) fn new(now: Instant, identity: Identity) -> Self {
         Self {
-            identifier,
+            identity,
+            ticket: Ticket::NONE,
+            proved: now,
             held: Held::Nothing,
             observed: Address::NONE,
             terms: Terms { ttl: Duration::ZERO, timeout: OFFER_TIMEOUT, maxblob: BLOB_MAX },
@@ -172,15 +178,18 @@ impl Registration {
         out: &mut Output,
     ) -> Result<Change, DropReason> {
         let own = |request: Request| request.is_outstanding(challenge.reference);
-        let refused = match self.state {
+        // What was refused for want of a cookie says nothing of the session; what was sent under it does.
+        let (refused, of_session) = match self.state {
             State::Leaving(request) if own(request) => {
                 self.end(out);
                 return Ok(Change::Ended);
             }
-            State::Asking(request) | State::Checking(request) if own(request) || known => 0,
+            State::Asking(request) if own(request) => (0, false),
+            State::Proving { request, proof } if own(request) => (proof.refused + 1, false),
+            State::Checking(request) if own(request) => (0, true),
+            State::Asking(_) | State::Checking(_) if known => (0, true),
             // What was sent before the last answer may be challenged still; what was sent after it cannot be yet.
-            State::Resting { since, .. } if known && since + self.rtt.mean() <= now => 0,
-            State::Proving { request, proof } if own(request) => proof.refused + 1,
+            State::Resting { since, .. } if known && since + self.rtt.mean() <= now => (0, true),
             State::Unregistered
             | State::Leaving(_)
             | State::Asking(_)
@@ -188,10 +197,13 @@ impl Registration {
             | State::Resting { .. }
             | State::Proving { .. } => return Err(DropReason::Reference),
         };
-        self.doubt();
+        if of_session {
+            self.doubt();
+        }
         let wait = if refused < CHALLENGES_AT_ONCE { Duration::ZERO } else { jittered(RTO_INITIAL, random) };
         let request = Request::later(now, now + wait, random);
-        let proof = Proof { cookie: challenge.cookie, received: now, refused };
+        let Challenge { cookie, observed, .. } = *challenge;
+        let proof = Proof { cookie, observed, received: now, refused };
         self.state = State::Proving { request, proof };
         Ok(Change::None)
     }
@@ -217,6 +229,8 @@ impl Registration {
         let resumed = self.session() == Some(answer.session);
         self.held = Held::Trusted(answer.session);
         self.terms = Terms::of(answer);
+        self.ticket = answer.ticket;
+        self.proved = now;
         self.silence = Silence::Unreported;
         self.rest(now, random);
         let Terms { ttl, timeout, .. } = self.terms;
@@ -367,20 +381,25 @@ impl Registration {
         if self.next().is_none_or(|next| now < next) {
             return None;
         }
-        let (identifier, observed, rtt) = (self.identifier, self.observed, self.rtt);
+        let (observed, rtt) = (self.observed, self.rtt);
         let session = self.session().unwrap_or(Session::NONE);
-        let register = |transaction, cookie| {
-            Frame::Register(Register { session, transaction, identifier, cookie, signature: Signature::NONE })
+        let (identity, ticket) = (&self.identity, self.ticket);
+        let register = |transaction, cookie, signature| {
+            let identifier = identity.identifier();
+            Frame::Register(Register { session, transaction, identifier, cookie, ticket, signature })
         };
         let mut silence = |times| jittered(doubled(RTO_INITIAL, times, REGISTER_RTO_MAX), random);
         let (request, frame, wait) = match &mut self.state {
             State::Unregistered | State::Resting { .. } => return None,
             State::Asking(request) => {
-                let (frame, wait) = (register(request.transaction, Cookie::NONE), silence(request.times));
+                let (frame, wait) =
+                    (register(request.transaction, Cookie::NONE, Signature::NONE), silence(request.times));
                 (request, frame, wait)
             }
             State::Proving { request, proof } => {
-                let (frame, wait) = (register(request.transaction, proof.cookie), silence(request.times));
+                let signature = identity.sign_register(&proof.cookie, &proof.observed);
+                let frame = register(request.transaction, proof.cookie, signature);
+                let wait = silence(request.times);
                 (request, frame, wait)
             }
             State::Checking(request) => {
@@ -389,7 +408,7 @@ impl Registration {
             }
             State::Leaving(request) => {
                 let (transaction, wait) = (request.transaction, rtt.backed_off(request.times));
-                (request, Frame::Unregister(Unregister { session, transaction }), wait)
+                (request, Frame::Unregister(Unregister { session, transaction, zero: Zeros::ZERO }), wait)
             }
         };
         Some((frame, request.send(now, wait)))

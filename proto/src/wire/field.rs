@@ -107,12 +107,21 @@ sixteen! {
     Cookie, valid: |_| true
 }
 sixteen! {
+    /// Proof that the server knew an identifier at an address until a certain time: opaque to the client. SPEC 5
+    Ticket, valid: |_| true
+}
+sixteen! {
     /// Shared by the two peers of an offer; authenticates their probes. SPEC 8
     Token, valid: |_| true
 }
 
 impl Session {
     /// Stands where a client has no session.
+    pub const NONE: Self = Self([0; 16]);
+}
+
+impl Ticket {
+    /// Stands where a client has no ticket.
     pub const NONE: Self = Self([0; 16]);
 }
 
@@ -552,6 +561,18 @@ impl Address {
             _ => return None,
         };
         Some(SocketAddr::new(ip, self.port))
+    }
+
+    /// Returns the 19 bytes that stand on the wire. SPEC 3
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 19] {
+        let (mut bytes, ip, port) = ([0; 19], self.ip.to_be_bytes(), self.port.to_be_bytes());
+        bytes[0] = self.family;
+        let (_, rest) = bytes.split_at_mut(1);
+        let (wide, last) = rest.split_at_mut(16);
+        wide.copy_from_slice(&ip);
+        last.copy_from_slice(&port);
+        bytes
     }
 }
 

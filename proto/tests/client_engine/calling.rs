@@ -9,7 +9,7 @@ use roundtable_proto::wire::{
     Ack, Arrived, BLOB_MAX, BlobKind, Challenge, Cookie, Digest, Frame, Kind, Session, TransactionId,
 };
 
-use crate::rig::{ROUND_TRIP, Rig, SESSION, head, identifier, offer_id};
+use crate::rig::{ROUND_TRIP, Rig, SESSION, head, identifier, observed, offer_id};
 
 const ACK_DELAY: Duration = Duration::from_millis(10);
 
@@ -122,7 +122,7 @@ fn answer_stands_for_the_lost_acknowledgement_of_the_offer() {
     rig.hear_blob(BlobKind::Answer, (offer, identifier(9)), &[7; 2000], 0);
     assert_eq!(rig.events(), [Event::OfferDelivered { offer }]);
     rig.pass(Duration::from_secs(1));
-    assert_eq!(rig.indices(), [], "the offer is not sent again");
+    assert!(rig.indices().is_empty(), "the offer is not sent again");
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn challenge_in_mid_transfer_is_answered_and_the_rest_sent_at_once_in_the_new_se
     rig.hear_ack(offer, BlobKind::Offer, Arrived(0b0001));
     rig.now += ROUND_TRIP;
     let reference = TransactionId(*offer.as_bytes());
-    rig.hear(&Frame::Challenge(Challenge { reference, cookie: Cookie([9; 16]) }));
+    rig.hear(&Frame::Challenge(Challenge { reference, cookie: Cookie([9; 16]), observed: observed() }));
     rig.answer_proof(Session([6; 16]));
     rig.sent(|frames| {
         let sessions: Vec<_> = frames

@@ -8,7 +8,7 @@ use roundtable_proto::client::{
 };
 use roundtable_proto::wire::{
     Address, Challenge, Cookie, ErrorCode, Frame, Keepalive, Kind, Pong, Refusal, Register, Session,
-    Signature, TransactionId, Unregister,
+    Signature, Ticket, TransactionId, Unregister, Zeros,
 };
 
 use crate::rig::{OBSERVED, ROUND_TRIP, Rig, SERVER, SESSION, address, identifier, observed, registered};
@@ -26,7 +26,7 @@ fn keepalive_sent(rig: &mut Rig) -> Keepalive {
 }
 
 fn challenge(reference: TransactionId) -> Frame<'static> {
-    Frame::Challenge(Challenge { reference, cookie: Cookie([9; 16]) })
+    Frame::Challenge(Challenge { reference, cookie: Cookie([9; 16]), observed: observed() })
 }
 
 #[test]
@@ -45,6 +45,7 @@ fn registering_takes_a_zero_cookie_a_challenge_and_the_cookie() {
         transaction: first.transaction,
         identifier: identifier(1),
         cookie: Cookie::NONE,
+        ticket: Ticket::NONE,
         signature: Signature::NONE,
     };
     assert_eq!(first, expected);
@@ -91,7 +92,7 @@ fn frames_that_answer_nothing_outstanding_are_ignored() {
     assert_eq!(rig.hear(&Frame::Registered(zero)), ignored(DropReason::Session));
     assert_eq!(rig.hear_from("192.0.2.1:1067", &challenge(transaction)), ignored(DropReason::Source));
     assert_eq!(rig.hear_from("192.0.2.2:1066", &challenge(transaction)), ignored(DropReason::Source));
-    let unregister = Unregister { session: SESSION, transaction };
+    let unregister = Unregister { session: SESSION, transaction, zero: Zeros::ZERO };
     assert_eq!(rig.hear(&Frame::Unregister(unregister)), ignored(DropReason::Direction));
     assert_eq!(rig.hear(&Frame::Unregistered(unregister)), ignored(DropReason::Session));
     let keepalive = Keepalive { session: SESSION, transaction, observed: observed() };

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use roundtable_proto::client::{Client, Config, Event, Handled};
+use roundtable_proto::identity::Identity;
 use roundtable_proto::wire::{
     self, Ack, Address, Arrived, BlobKind, Challenge, Cookie, Digest, ErrorCode, Frame, Kind, OfferId,
-    PeerId, Refusal, Registered, Relayed, RelayedHead, Session, TransactionId, fragment_range,
+    PeerId, Refusal, Registered, Relayed, RelayedHead, Session, Ticket, TransactionId, fragment_range,
 };
 use roundtable_proto::{Instant, Seed};
 
@@ -37,14 +38,15 @@ pub(crate) fn offer_id(number: u8) -> OfferId {
 }
 
 pub(crate) fn registered(transaction: TransactionId, session: Session) -> Registered {
-    Registered { session, transaction, observed: observed(), ttl: 60_000, timeout: 30_000, maxblob: 65_536 }
+    let (observed, ticket) = (observed(), Ticket::NONE);
+    Registered { session, transaction, observed, ttl: 60_000, timeout: 30_000, maxblob: 65_536, ticket }
 }
 
 impl Rig {
     /// A client with identifier `number` that has done nothing.
     pub(crate) fn new(number: u8) -> Self {
         let now = Instant::from_micros(1_000_000);
-        let config = Config { server: address(SERVER), identifier: identifier(number) };
+        let config = Config { server: address(SERVER), identity: Identity::Plain(identifier(number)) };
         Self { client: Client::new(now, config, Seed::from_number(number.into())), now }
     }
 
@@ -63,7 +65,11 @@ impl Rig {
         self.now += ROUND_TRIP;
         let cookie = Cookie([9; 16]);
         assert_eq!(
-            self.hear(&Frame::Challenge(Challenge { reference: first.transaction, cookie })),
+            self.hear(&Frame::Challenge(Challenge {
+                reference: first.transaction,
+                cookie,
+                observed: observed()
+            })),
             Handled::Ours
         );
         self.answer_proof(session);

@@ -76,6 +76,11 @@ impl Calls {
         self.open.get_mut(&offer)
     }
 
+    /// Tells whether a call is under way.
+    pub(super) fn is_open(&self, offer: &OfferId) -> bool {
+        self.open.contains_key(offer)
+    }
+
     /// Tells whether an offer id is one of a call under way, or of one that is remembered.
     pub(super) fn is_known(&self, offer: &OfferId) -> bool {
         self.open.contains_key(offer) || self.finished.find(offer).is_some()

@@ -145,7 +145,9 @@ impl Client {
                 Ok(())
             }
             Err(DropReason::Reference) => {
-                let offer = OfferId::from_bytes(refusal.reference.0).ok_or(DropReason::Reference)?;
+                let offer =
+                    OfferId::from_bytes(refusal.reference.0).filter(|offer| self.calls.is_open(offer));
+                let offer = offer.ok_or(DropReason::Reference)?;
                 self.with_call(offer, |call, cx| call.refused(refusal, cx))
             }
             Err(reason) => Err(reason),

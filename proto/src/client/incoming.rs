@@ -12,7 +12,7 @@ pub(super) struct Incoming {
     length: u32,
     body: Body,
     /// Fragments that have come since the last acknowledgement.
-    unacknowledged: usize,
+    unacknowledged: u32,
     /// When to acknowledge.
     pub(super) ack: AckTimer,
 }
@@ -66,15 +66,13 @@ impl Incoming {
         let range = fragment_range(buffer.len(), head.index);
         if let Some(place) = buffer.get_mut(range).filter(|place| place.len() == relayed.blob().len()) {
             place.copy_from_slice(relayed.blob());
-            if !arrived.contains(head.index) {
-                arrived.insert(head.index);
-                self.unacknowledged += 1;
-            }
-        }
-        if self.unacknowledged >= ACK_EVERY {
-            self.ack.at_once(now);
+            arrived.insert(head.index);
         }
         if *arrived != Arrived::all(fragment_count(buffer.len())) {
+            self.unacknowledged += 1;
+            if self.unacknowledged >= ACK_EVERY {
+                self.ack.at_once(now);
+            }
             return Taken::Kept;
         }
         if Digest::of(buffer) != self.digest {
@@ -119,31 +117,63 @@ mod tests {
     use super::*;
     use crate::wire::{Address, BlobKind, OfferId, PeerId, Session};
 
-    #[test]
-    fn eight_fragments_are_acknowledged_at_once() {
-        let blob = vec![7; 20 * 1024];
-        let head = RelayedHead {
-            session: Session([1; 16]),
-            offer: OfferId::from_random([2; 16]),
-            source: PeerId::plain([3; 16]).unwrap(),
+    const START: Instant = Instant::from_micros(1_000_000);
+
+    fn head(blob: &[u8], index: u8) -> RelayedHead {
+        RelayedHead {
+            session: Session([5; 16]),
+            offer: OfferId::from_random([3; 16]),
+            source: PeerId::plain([9; 16]).unwrap(),
             observed: Address::NONE,
-            digest: Digest::of(&blob),
-            length: 20 * 1024,
-            index: 0,
-        };
-        let now = Instant::from_micros(1);
-        let mut incoming = Incoming::new(&head);
-        let mut acknowledged = Vec::new();
-        for index in 0..20 {
-            let piece = &blob[fragment_range(blob.len(), index)];
-            let head = RelayedHead { index, ..head };
-            let fragment = Relayed::new(BlobKind::Offer, head, piece).unwrap();
-            // Repeats are not news.
-            for _ in 0..2 {
-                let _last_is_whole = incoming.take(now, &fragment);
-            }
-            acknowledged.extend(incoming.poll(now).map(|arrived| arrived.count()));
+            digest: Digest::of(blob),
+            length: blob.len() as u32,
+            index,
         }
-        assert_eq!(acknowledged, [8, 16, 20]);
+    }
+
+    fn take(incoming: &mut Incoming, head: RelayedHead, blob: &[u8]) -> Taken {
+        let bytes = &blob[fragment_range(blob.len(), head.index)];
+        incoming.take(START, &Relayed::new(BlobKind::Offer, head, bytes).unwrap())
+    }
+
+    #[test]
+    fn fragments_in_any_order_and_twice_make_the_blob_once() {
+        let blob: Vec<u8> = (0..2500).map(|at| at as u8).collect();
+        let mut incoming = Incoming::new(&head(&blob, 2));
+        for index in [2, 0, 2, 0] {
+            assert_eq!(take(&mut incoming, head(&blob, index), &blob), Taken::Kept);
+        }
+        assert_eq!((incoming.arrived(), incoming.is_whole()), (Arrived(0b101), false));
+        assert_eq!(take(&mut incoming, head(&blob, 1), &blob), Taken::Whole(blob.clone()));
+        assert_eq!(take(&mut incoming, head(&blob, 1), &blob), Taken::Kept);
+        assert_eq!((incoming.poll(START), incoming.poll(START)), (Some(Arrived(0b111)), None));
+    }
+
+    #[test]
+    fn fragments_of_another_blob_change_nothing() {
+        let (blob, other) = (vec![1; 2500], vec![2; 2500]);
+        let mut incoming = Incoming::new(&head(&blob, 0));
+        assert_eq!(take(&mut incoming, head(&other, 0), &other), Taken::Mismatch);
+        assert_eq!((incoming.arrived(), incoming.ack), (Arrived(0), AckTimer::Idle));
+    }
+
+    #[test]
+    fn blob_without_its_digest_is_damaged_and_not_acknowledged() {
+        let (announced, sent) = (vec![1; 1500], vec![2; 1500]);
+        let mut incoming = Incoming::new(&head(&announced, 0));
+        assert_eq!(take(&mut incoming, head(&announced, 0), &sent), Taken::Kept);
+        assert_eq!(take(&mut incoming, head(&announced, 1), &sent), Taken::Damaged);
+        assert_eq!(
+            (incoming.poll(START + super::super::constants::ACK_DELAY), incoming.is_whole()),
+            (None, false)
+        );
+    }
+
+    #[test]
+    fn blob_of_no_bytes_is_whole_with_its_one_fragment() {
+        let mut incoming = Incoming::new(&head(b"", 0));
+        let relayed = Relayed::new(BlobKind::Answer, head(b"", 0), b"").unwrap();
+        assert_eq!(incoming.take(START, &relayed), Taken::Whole(vec![]));
+        assert_eq!(incoming.poll(START), Some(Arrived(1)));
     }
 }

@@ -321,8 +321,8 @@ fn walks_reach_every_outcome_that_an_attacker_can_cause() {
     for code in ErrorCode::ALL {
         let unreachable = matches!(
             code,
-            // No signature is verified yet, notices are no refusals, and there is no limiter in the engine.
-            ErrorCode::BadSignature | ErrorCode::Timeout | ErrorCode::RateLimited
+            // Plain identifiers are taken here, notices are no refusals, and no signature is too many.
+            ErrorCode::IdentifierRefused | ErrorCode::Timeout | ErrorCode::RateLimited
         );
         assert!(unreachable || reached(Outcome::Refused(*code)), "no rogue was refused with {code}");
     }

@@ -33,6 +33,8 @@ pub const REGISTER_RTO_MAX: Duration = Duration::from_secs(8);
 
 /// Before an incomplete blob is acknowledged. SPEC 7
 pub const ACK_DELAY: Duration = Duration::from_millis(10);
+/// Fragments that are acknowledged at once, however short the time since the first of them. SPEC 7
+pub const ACK_EVERY: u32 = 8;
 /// Before an incomplete blob is acknowledged again, doubling. One acknowledgement answers a whole train, so a lost one
 /// stops the sender for a retransmission timeout; at 30 % loss a hop this repeat halves the time of a transfer. SPEC 7
 pub const NUDGE: Duration = Duration::from_millis(50);
@@ -52,6 +54,8 @@ pub const OFFER_TIMEOUT: Duration = Duration::from_secs(30);
 pub const OFFER_MARGIN: Duration = Duration::from_secs(2);
 /// Between repeats of the last OFFER fragment. SPEC 6
 pub const OFFER_REPEAT: Duration = Duration::from_secs(2);
+/// How long these repeats go on after the answer is complete. SPEC 6
+pub const OFFER_LINGER: Duration = Duration::from_secs(5);
 
 /// Offers that are reassembled at once. SPEC 7
 pub const REASSEMBLIES_MAX: usize = 16;
@@ -59,10 +63,10 @@ pub const REASSEMBLIES_MAX: usize = 16;
 pub const REASSEMBLIES_PER_PEER: usize = 4;
 /// Calls remembered to suppress duplicates. SPEC 6
 pub const FINISHED_MAX: usize = 256;
-/// Own offers open at once.
-pub const OUTGOING_CALLS_MAX: usize = 64;
-/// Offers of others open at once, reassembling, waiting or answered.
-pub const INCOMING_CALLS_MAX: usize = 256;
+/// Calls that a client holds at once. SPEC 7
+pub const CALLS_MAX: usize = 64;
+/// Calls of others among them: the rest is kept for own ones.
+pub const INCOMING_CALLS_MAX: usize = 48;
 /// Candidates of one call and direction: bits of a bitmap. SPEC 7
 pub const CANDIDATES_MAX: usize = FRAGMENTS_MAX;
 

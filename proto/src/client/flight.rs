@@ -119,7 +119,10 @@ impl Flight {
             rtt.measure(now.since(sent));
         }
         self.progress_at = now;
-        self.silent = 0;
+        // Unmeasured, the backed-off timeout is all that is known of a path slower than the initial one.
+        if rtt.is_measured() {
+            self.silent = 0;
+        }
         self.find_overtaken(now, rtt);
     }
 

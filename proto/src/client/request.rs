@@ -6,7 +6,7 @@ use super::flight::Turn;
 use super::rtt::Rtt;
 use crate::Instant;
 use crate::keyed::Generator;
-use crate::wire::{Cookie, TransactionId};
+use crate::wire::{Address, Cookie, TransactionId};
 
 /// A request that is repeated until it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(super) struct Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Proof {
     pub(super) cookie: Cookie,
+    /// Where the server saw this client when it issued the cookie: signed with it.
+    pub(super) observed: Address,
     pub(super) received: Instant,
     /// Cookies in a row that the server did not take.
     pub(super) refused: u32,

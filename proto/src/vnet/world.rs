@@ -170,7 +170,7 @@ impl World {
 
     /// Adds a client engine on a host's port, which must be free. It talks to the server's IPv4 address.
     pub fn add_client(&mut self, host: Host, port: u16, identifier: PeerId) -> Seat {
-        self.add_client_with(host, port, client::Config { server: SERVER_V4, identifier })
+        self.add_client_with(host, port, client::Config { server: SERVER_V4, identity: identifier.into() })
     }
 
     /// Adds a client engine of that configuration on a host's port, which must be free.

@@ -111,7 +111,7 @@ pub(crate) fn settle(world: &mut World, number: u8, home: Home, link: Link) -> R
     let host = network.add_host(realm, &[address], if gateway.is_some() { near } else { link });
     let server = if address.is_ipv4() { SERVER_V4 } else { SERVER_V6 };
     let identifier = identifier(number);
-    let seat = world.add_client_with(host, PORT, client::Config { server, identifier });
+    let seat = world.add_client_with(host, PORT, client::Config { server, identity: identifier.into() });
     Resident { seat, host, realm, gateway, identifier }
 }
 

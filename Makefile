@@ -13,7 +13,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 EVERYTHING := --workspace --all-features $(CARGO_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev demo test lint doc deny install clean
+.PHONY: help build run dev demo test fuzz lint doc deny install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,13 @@ test: ## run every test: Rust (cargo nextest where it is installed), examples in
 	$(if $(shell command -v cargo-nextest),cargo nextest run,cargo test --tests) $(EVERYTHING)
 	cargo test --doc $(EVERYTHING)
 	@set -e; for test in $(sort $(wildcard tests/python/test_*.py)); do echo python3 $$test; python3 $$test; done
+
+# Seconds of fuzzing for each target.
+FUZZ_SECONDS ?= 60
+
+fuzz: ## fuzz decoder, server and client engine with new seeds for FUZZ_SECONDS (60) each
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} \
+		cargo test --release -p roundtable-proto --test fuzz $(CARGO_FLAGS) -- --nocapture
 
 lint: ## check format and lints; warnings are errors
 	cargo fmt --all --check

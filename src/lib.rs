@@ -22,3 +22,8 @@ mod socket;
 pub use client::Client;
 pub use roundtable_proto as proto;
 pub use server::{Server, Stats, StatsHandle};
+
+/// The README's examples are compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -20,6 +20,46 @@ pub struct SecretKey {
     identifier: PeerId,
 }
 
+/// Who a client is, and what it needs to prove that.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// An identifier that needs no proof: a UUID.
+    Plain(PeerId),
+    /// A key, whose public half is the identifier.
+    Keyed(Box<SecretKey>),
+}
+
+impl Identity {
+    /// Returns the identifier that others call.
+    #[must_use]
+    pub const fn identifier(&self) -> PeerId {
+        match self {
+            Self::Plain(identifier) => *identifier,
+            Self::Keyed(key) => key.identifier,
+        }
+    }
+
+    /// Signs a REGISTER, where that is needed.
+    pub(crate) fn sign_register(&self, cookie: &Cookie, observed: &Address) -> Signature {
+        match self {
+            Self::Plain(_) => Signature::NONE,
+            Self::Keyed(key) => key.sign_register(cookie, observed),
+        }
+    }
+}
+
+impl From<PeerId> for Identity {
+    fn from(identifier: PeerId) -> Self {
+        Self::Plain(identifier)
+    }
+}
+
+impl From<SecretKey> for Identity {
+    fn from(key: SecretKey) -> Self {
+        Self::Keyed(Box::new(key))
+    }
+}
+
 /// The seed gives no usable identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeedError {

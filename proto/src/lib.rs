@@ -21,6 +21,8 @@ pub mod peer_address;
 pub mod seal;
 pub mod server;
 mod time;
+#[cfg(feature = "virtual-network")]
+pub mod vnet;
 pub mod wire;
 
 pub use keyed::Seed;

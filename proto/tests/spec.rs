@@ -85,6 +85,7 @@ fn constants_are_the_code() {
         ("BLOB_MAX", bytes(wire::BLOB_MAX)),
         ("PEER_TTL", millis(server::PEER_TTL)),
         ("COOKIE_LIFETIME", millis(server::COOKIE_LIFETIME)),
+        ("TICKET_LIFETIME", millis(server::TICKET_LIFETIME)),
         ("RESTART_GRACE", millis(server::RESTART_GRACE)),
         ("RESTART_RETRY", millis(server::RESTART_RETRY)),
         ("OFFER_WINDOW", u128::from(OFFER_WINDOW)),

@@ -143,7 +143,7 @@ impl std::error::Error for ClientError {}
 /// // Call somebody ...
 /// let mut call = client.call(friend, "v=0 ...".into()).await?;
 /// let answer = call.answered().await?;
-/// println!("{} answers from {}", answer.from, answer.observed);
+/// println!("{} answers {} bytes", answer.from, answer.blob.len());
 /// let path = call.punch().await?;
 /// println!("talk to {}", path.peer);
 ///

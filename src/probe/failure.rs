@@ -149,7 +149,6 @@ fn advice(code: RefusalCode, detail: u8) -> String {
     match (known, detail) {
         (ErrorCode::IdentifierTaken, _) => "the identifier is held from another address.".to_owned(),
         (ErrorCode::IdentifierRefused, 2) => "it takes no plain identifiers (plainids: false).".to_owned(),
-        (ErrorCode::IdentifierRefused, 3) => "it does not verify keyed identifiers; use a UUID.".to_owned(),
         (ErrorCode::ServerFull, _) => "it is full (maxpeers).".to_owned(),
         _ => format!("{known}."),
     }

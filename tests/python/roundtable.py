@@ -38,8 +38,11 @@ DATAGRAM_MAX = 1180
 FRAGMENT = 1024
 FRAGMENTS_MAX = 64
 BLOB_MAX = 65536
+PEER_TTL = 60_000
 KEEPALIVE_INTERVAL = 20_000
 COOKIE_LIFETIME = 60_000
+RESTART_GRACE = 30_000
+RESTART_RETRY = 500
 RTO_INITIAL = 500
 RTO_MIN = 100
 RTO_MAX = 3_000
@@ -47,21 +50,25 @@ REGISTER_RTO_MAX = 8_000
 ACK_DELAY = 10
 NUDGE = 1_000
 WINDOW_INITIAL = 16
-WINDOW_MIN = 4
 REORDER_THRESHOLD = 3
 OFFER_REPEAT = 2_000
+OFFER_LINGER = 5_000
 OFFER_MARGIN = 2_000
+CALLS_MAX = 64
 REASSEMBLIES_MAX = 16
 REASSEMBLIES_PER_PEER = 4
 FINISHED_MAX = 256
 PROBE_INTERVAL = 50
 PROBE_TIME = 5_000
 
+# Numbers that stand in the text of sections 5 and 7.
+TRIES = 3  # KEEPALIVE and UNREGISTER: sent this often in all
+WINDOW_MIN = 4  # fragments; the window is never halved below
+ACK_EVERY = 8  # fragments; so many are acknowledged without delay
+
 # Choices of this client, which the specification leaves open.
-TRIES = 3  # KEEPALIVE and UNREGISTER: sent this often in all (section 5)
-PING_TRIES = 5
+PINGS_MAX = 16  # PINGs whose answers are awaited at once
 CHALLENGES_AT_ONCE = 4  # CHALLENGEs answered at once in a row; after that the REGISTER timer paces them
-PRESENTED_MAX = 64  # offers that wait for the application at once
 
 ZERO16 = bytes(16)
 
@@ -142,8 +149,12 @@ class Address(NamedTuple):
     host: str
     port: int
 
+    @property
+    def version(self) -> int:
+        return 6 if ":" in self.host else 4
+
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if self.version == 6 else f"{self.host}:{self.port}"
 
 
 class FieldType(NamedTuple):
@@ -214,7 +225,7 @@ def _build_address(address: Optional[Address]) -> bytes:
     return bytes([ip.version]) + ip.packed.ljust(16, b"\0") + address.port.to_bytes(2, "big")
 
 
-_SESSION = _TRANSACTION = _COOKIE = _TOKEN = _REFERENCE = _opaque(16)
+_SESSION = _TRANSACTION = _COOKIE = _TICKET = _TOKEN = _REFERENCE = _opaque(16)
 _OFFER = _opaque(16, zero_allowed=False)
 _IDENTIFIER = _opaque(32, zero_allowed=False)
 _DIGEST = _opaque(8)
@@ -232,7 +243,9 @@ _RELAYED_BLOB = (
     ("session", _SESSION), ("offer", _OFFER), ("source", _IDENTIFIER), ("observed", _ADDRESS), ("digest", _DIGEST),
     ("length", _U32), ("index", _U8),
 )
-_ACK_FIELDS = (("session", _SESSION), ("offer", _OFFER), ("kind", _ACK_KIND), ("bitmap", _BITMAP))
+_ACK_FIELDS = (
+    ("session", _SESSION), ("offer", _OFFER), ("kind", _ACK_KIND), ("bitmap", _BITMAP), ("zero", _zero(10)),
+)
 
 #: The tables of section 4. The first field stands at offset 4.
 LAYOUT: dict[Kind, tuple[tuple[str, FieldType], ...]] = {
@@ -240,17 +253,17 @@ LAYOUT: dict[Kind, tuple[tuple[str, FieldType], ...]] = {
     Kind.PONG: (("transaction", _TRANSACTION), ("observed", _ADDRESS)),
     Kind.REGISTER: (
         ("session", _SESSION), ("transaction", _TRANSACTION), ("identifier", _IDENTIFIER), ("cookie", _COOKIE),
-        ("signature", _SIGNATURE),
+        ("ticket", _TICKET), ("signature", _SIGNATURE),
     ),
     Kind.REGISTERED: (
         ("session", _SESSION), ("transaction", _TRANSACTION), ("observed", _ADDRESS), ("ttl", _U32),
-        ("timeout", _U32), ("maxblob", _U32),
+        ("timeout", _U32), ("maxblob", _U32), ("ticket", _TICKET),
     ),
-    Kind.CHALLENGE: (("reference", _REFERENCE), ("cookie", _COOKIE)),
+    Kind.CHALLENGE: (("reference", _REFERENCE), ("cookie", _COOKIE), ("observed", _ADDRESS)),
     Kind.KEEPALIVE: (("session", _SESSION), ("transaction", _TRANSACTION), ("observed", _ADDRESS)),
     Kind.KEEPALIVE_REPLY: (("session", _SESSION), ("transaction", _TRANSACTION), ("observed", _ADDRESS)),
-    Kind.UNREGISTER: (("session", _SESSION), ("transaction", _TRANSACTION)),
-    Kind.UNREGISTERED: (("session", _SESSION), ("transaction", _TRANSACTION)),
+    Kind.UNREGISTER: (("session", _SESSION), ("transaction", _TRANSACTION), ("zero", _zero(19))),
+    Kind.UNREGISTERED: (("session", _SESSION), ("transaction", _TRANSACTION), ("zero", _zero(19))),
     Kind.OFFER: _UPWARD_BLOB,
     Kind.ANSWER: _UPWARD_BLOB,
     Kind.CANDIDATE: _UPWARD_BLOB,
@@ -324,7 +337,7 @@ def _first_cut_field(kind: Kind, size: int) -> str:
 def decode(data: bytes) -> Frame:
     """Decode one datagram, or raise DecodeError. Total and canonical; the order of checks is that of section 2."""
     if len(data) < 4:
-        raise DecodeError("truncated")
+        raise DecodeError("truncated", "magic" if len(data) < 2 else "version" if len(data) < 3 else "kind")
     if data[:2] != MAGIC:
         raise DecodeError("bad_magic")
     if data[2] != VERSION:
@@ -352,8 +365,6 @@ def decode(data: bytes) -> Frame:
         if name != "zero":
             fields[name] = value
         offset += field_type.size
-    if kind == Kind.REGISTER and is_plain(fields["identifier"]) and any(fields["signature"]):
-        raise DecodeError("bad_field", "signature")
 
     blob = data[size:]
     if kind in BLOB_KINDS:
@@ -441,12 +452,13 @@ class Rtt:
             self.backoff *= 2
 
     def restore(self) -> None:
-        """Progress ends the backoff; but while nothing is measured, the backoff is all that is known of a long path."""
+        """Progress ends the backoff; but while nothing is measured, it is all that is known of a long path."""
         if self.srtt is not None:
             self.backoff = 1
 
 
-class Piece(NamedTuple):
+@dataclass(frozen=True)
+class Piece:
     """What one blob frame carries: a fragment of an OFFER or ANSWER, or a whole CANDIDATE."""
 
     digest: bytes
@@ -501,7 +513,7 @@ class Transfer:
         self.pieces.append(piece)
 
     def due(self, now: float) -> list[Piece]:
-        """The pieces to send now, in ascending order; they count as sent."""
+        """The pieces to send now, in ascending order, then second copies of some; they count as sent."""
         if now < self.hold_until:
             return []
         self._find_timed_out(now)
@@ -516,6 +528,10 @@ class Transfer:
             self._sent[index] = _Sent(self._serial, now, count)
             self._in_flight.add(index)
             self._lost.discard(index)
+        # What was lost before goes out twice where the window has room: with two hops each way, half of all single
+        # copies are lost at 30 % loss a hop. Nothing is sent twice the first time.
+        spare = max(0, int(self.window) - len(self._in_flight))
+        chosen += [index for index in chosen if self._sent[index].count > 1][:spare]
         return [self.pieces[index] for index in chosen]
 
     def deadline(self) -> float:
@@ -531,15 +547,14 @@ class Transfer:
         """Take a RELAYED_ACK. Bits of pieces that were never sent are ignored."""
         news = [i for i in sorted(self._sent) if bitmap >> i & 1 and not self.acked >> i & 1]
         self._last_ack = now
-        if news:
-            # A bitmap does not say which fragment caused the ACK, and it repeats what earlier ACKs, now lost, said.
-            # So the time is taken on the fragment sent last of those it brings, if that was sent once (Karn).
-            latest = max(news, key=lambda i: self._sent[i].serial)
-            if self._sent[latest].count == 1 and latest in self._in_flight:
-                self.rtt.sample(now - self._sent[latest].at)
-        self.rtt.restore()
         if not news:
             return
+        # A bitmap does not say which fragment caused the ACK, and it repeats what earlier ACKs, now lost, said.
+        # So the time is taken on the fragment sent last of those it brings, if that was sent once (Karn).
+        latest = max(news, key=lambda i: self._sent[i].serial)
+        if self._sent[latest].count == 1 and latest in self._in_flight:
+            self.rtt.sample(now - self._sent[latest].at)
+        self.rtt.restore()
         for index in news:
             self.acked |= 1 << index
             self._in_flight.discard(index)
@@ -595,14 +610,15 @@ class Transfer:
 class Reassembly:
     """The receiver of section 7, for one OFFER or ANSWER. ``ack_at`` is when its next ACK is due."""
 
-    def __init__(self, now: float, frame: Frame):
-        self.started = now
+    def __init__(self, frame: Frame):
         self.digest: bytes = frame["digest"]
         self.length: int = frame["length"]
         self.count = fragment_count(self.length)
         self.bitmap = 0
         self.blob: Optional[bytes] = None
+        self.damaged = False  # complete, but its digest does not match
         self.ack_at = NEVER
+        self._unacknowledged = 0
         self._fragments: dict[int, bytes] = {}
         self._nudge = NUDGE
 
@@ -610,28 +626,29 @@ class Reassembly:
         return frame["digest"] == self.digest and frame["length"] == self.length
 
     def add(self, now: float, frame: Frame) -> bool:
-        """Take a fragment. True if it completed the blob."""
-        if self.blob is not None:
-            self.ack_at = now  # a repeat: acknowledged in full, at once
-            return False
+        """Take a fragment that ``fits``. True if it was the last one missing: see ``blob`` and ``damaged`` then."""
         self._nudge = NUDGE
         self.ack_at = min(self.ack_at, now + ACK_DELAY)
-        self._fragments.setdefault(frame["index"], frame.blob)
+        if self.bitmap >> frame["index"] & 1:
+            return False
+        self._fragments[frame["index"]] = frame.blob
         self.bitmap |= 1 << frame["index"]
-        if len(self._fragments) < self.count:
-            return False
-        blob = b"".join(self._fragments[index] for index in range(self.count))
-        self._fragments.clear()
-        if digest_of(blob) != self.digest:  # discarded whole; starts anew
-            self.bitmap = 0
-            self.ack_at = NEVER
-            return False
-        self.blob = blob
-        self.ack_at = now
-        return True
+        self._unacknowledged += 1
+        complete = len(self._fragments) == self.count
+        if complete:
+            blob = b"".join(self._fragments[index] for index in range(self.count))
+            self._fragments.clear()
+            if digest_of(blob) == self.digest:
+                self.blob = blob
+            else:
+                self.damaged = True
+        if complete or self._unacknowledged >= ACK_EVERY:
+            self.ack_at = now
+        return complete
 
     def acknowledged(self, now: float) -> None:
         """An ACK was sent. While the blob is incomplete it is repeated after NUDGE, doubling."""
+        self._unacknowledged = 0
         if self.blob is None:
             self.ack_at = now + self._nudge
             self._nudge *= 2
@@ -674,21 +691,27 @@ class Phase(enum.Enum):
     RECEIVING = "receiving"  # caller: an ANSWER has begun; callee: an OFFER has
     PRESENTED = "presented"  # callee: the application has the offer
     ANSWERING = "answering"  # callee: the ANSWER is not yet acknowledged in full
-    ESTABLISHED = "established"  # caller: the answer is complete; callee: it is delivered
+    SETTLED = "settled"  # caller: the answer is complete; callee: it is delivered. The outcome is final
 
 
 @dataclass
 class Punch:
     """Hole punching for one call (section 8)."""
 
+    wanted: bool = False  # the application has asked; PUNCH waits for the answer
     request_at: float = NEVER  # when PUNCH is due
     request_rto: float = RTO_INITIAL
     token: Optional[bytes] = None
     peer: Optional[Address] = None
-    probe_at: float = NEVER
-    probe_until: float = -NEVER
-    transactions: set[bytes] = field(default_factory=set)
+    probe_at: float = NEVER  # when PROBE is due
+    until: float = NEVER  # when punching has failed
+    transactions: set[bytes] = field(default_factory=set)  # of the PROBEs sent
     path: Optional[Address] = None
+
+    def stop(self) -> None:
+        self.wanted = False
+        self.request_at = self.probe_at = self.until = NEVER
+        self.transactions.clear()
 
 
 @dataclass
@@ -706,14 +729,21 @@ class Call:
     candidates: Optional[Transfer] = None
     candidates_seen: int = 0  # bitmap of CANDIDATEs received
     candidates_ack_at: float = NEVER
-    ring_at: float = NEVER
-    declining: bool = False
+    ring_at: float = NEVER  # when a caller repeats its last fragment, and until when
+    ring_until: float = NEVER
+    declined: bool = False
     punch: Punch = field(default_factory=Punch)
 
     @property
     def answered(self) -> bool:
-        """Whether the two peers have agreed to talk."""
-        return self.phase in (Phase.ANSWERING, Phase.ESTABLISHED) and not self.declining
+        """Whether an ANSWER that does not decline has begun."""
+        answer = self.incoming if self.caller else self.outgoing
+        return answer is not None and not self.declined
+
+    @property
+    def may_punch(self) -> bool:
+        """Whether the server has certainly seen an ANSWER fragment, without which it refuses PUNCH (section 6)."""
+        return self.answered and (self.caller or (self.outgoing is not None and self.outgoing.acked != 0))
 
     @property
     def unanswered_by_peer(self) -> bool:
@@ -725,7 +755,7 @@ class Finished(NamedTuple):
     """What must be remembered of a call to acknowledge repeats (section 6, Duplicates)."""
 
     peer: bytes
-    kind: Optional[Kind]  # of what was received: OFFER or ANSWER; None: repeats are ignored
+    kind: Optional[Kind]  # what was received whole: OFFER or ANSWER; None: nothing, repeats are ignored
     digest: bytes
     length: int
 
@@ -735,7 +765,9 @@ class CallError(Exception):
 
 
 class Client:
-    """One identifier at one server. Feed it with ``handle_datagram`` and ``poll``; take what ``poll`` returns.
+    """One plain identifier at one server. Feed it with ``handle_datagram`` and ``poll``; take what ``poll`` returns.
+
+    Keyed identifiers it cannot register: they need Ed25519, which the standard library has not.
 
     ``poll(now)`` returns the datagrams to send, each with its destination; call it after every call of another
     method and at ``next_timeout()``. ``events()`` drains these events:
@@ -743,26 +775,34 @@ class Client:
     - ``registered`` observed, session_changed, timeout, maxblob; ``address`` observed (it changed);
       ``registration_delayed`` reason, retry_after; ``registration_failed`` reason, code, detail;
       ``silent`` (the server does not answer KEEPALIVEs); ``unregistered``;
-      ``version`` version (the server speaks another one);
-    - ``pong`` observed, rtt; ``ping_failed``;
+      ``version`` version (the server speaks another one: a hint to show, nothing has failed by it);
+    - ``pong`` observed, rtt;
     - ``ringing`` offer (acknowledged in full); ``answered`` offer, blob, observed; ``offered`` offer, source, blob,
       observed; ``delivered`` offer (the answer is acknowledged in full); ``failed`` offer, reason;
     - ``candidate`` offer, index, blob; ``candidates_delivered`` offer; ``candidates_failed`` offer, reason;
-    - ``path`` offer, address; ``punch_failed`` offer, reason.
+    - ``path`` offer, address, observed; ``punch_failed`` offer, reason.
+
+    A ``reason`` is the lower-case name of an error code, or one of these: ``declined``, ``glare`` (the peer's own
+    offer goes before), ``own_timer``, ``damaged`` (wrong digest), ``registration_failed``, ``no_path``,
+    ``no_address``.
+
+    ``families`` are the IP versions that the socket can send to.
     """
 
-    def __init__(self, identifier: bytes, server: Address, rng: Optional[random.Random] = None):
+    def __init__(self, identifier: bytes, server: Address, rng: Optional[random.Random] = None,
+                 families: frozenset[int] = frozenset({4, 6})):
         self.identifier = identifier
         self.server = server
+        self.families = families
         self.state = State.UNREGISTERED
         self.session = ZERO16
         self.observed: Optional[Address] = None
-        self.ttl = 60_000
+        self.ttl = PEER_TTL
         self.timeout = 30_000
         self.maxblob = BLOB_MAX
         self.calls: dict[bytes, Call] = {}
         self.finished: OrderedDict[bytes, Finished] = OrderedDict()
-        #: when a frame of a call last came in; tools use it to stay until the peer is quiet
+        #: when a peer last showed that it still waits for something; tools stay until the peer is quiet
         self.last_heard = -NEVER
 
         self._random = rng or random.SystemRandom()
@@ -771,21 +811,20 @@ class Client:
         # registration
         self._cookie = ZERO16
         self._cookie_until = -NEVER
+        self._ticket = ZERO16
         self._register_at = NEVER
         self._register_rto: float = RTO_INITIAL
         self._register_transaction = ZERO16
-        self._register_outstanding: set[bytes] = set()
         self._challenges = 0
         # KEEPALIVE and UNREGISTER, whichever is under way
         self._request_transaction = ZERO16
         self._request_tries = 0
         self._request_rto: float = RTO_INITIAL
         self._request_at = NEVER
-        # PING
-        self._ping_transaction = ZERO16
-        self._ping_tries = 0
-        self._ping_at = NEVER
-        self._ping_sent = -NEVER
+        # PINGs by transaction, and when they were sent
+        self._pings: OrderedDict[bytes, float] = OrderedDict()
+        # ACKs due for repeats of finished calls
+        self._finished_acks: dict[bytes, float] = {}
         # glare: offers of a smaller peer ignored in favour of an own one, by the own one's id
         self._glare: dict[bytes, set[bytes]] = {}
 
@@ -804,20 +843,23 @@ class Client:
             self._left()
         elif self.state != State.LEAVING:
             self.state = State.LEAVING
-            self._register_outstanding.clear()
+            self._register_at = NEVER
             self._request_transaction = self._token16()
             self._request_tries = 0
             self._request_rto = RTO_INITIAL
             self._request_at = now
 
     def ping(self, now: float) -> None:
-        """Ask for the observed address without a registration (section 4, PING)."""
-        self._ping_transaction = self._token16()
-        self._ping_tries = 0
-        self._ping_at = now
+        """Ask once for the observed address; needs no registration (section 4, PING). The protocol does not repeat
+        it (section 5): call again if no ``pong`` comes."""
+        transaction = self._token16()
+        self._pings[transaction] = now
+        while len(self._pings) > PINGS_MAX:
+            self._pings.popitem(last=False)
+        self._send(Kind.PING, transaction=transaction)
 
     def offer(self, now: float, target: bytes, blob: bytes, offer: Optional[bytes] = None) -> bytes:
-        """Make an offer and return its id. The outcome comes as ``answered`` or ``failed``."""
+        """Make an offer and return its id. The outcome comes as ``answered`` or ``failed`` (section 6)."""
         if not 1 <= len(blob) <= BLOB_MAX:
             raise CallError("an offer has 1 to 65536 bytes")
         for call in list(self.calls.values()):
@@ -826,6 +868,8 @@ class Client:
                 if self.identifier < target:
                     raise CallError("the peer is already offering, and its offer wins: answer it")
                 self._fail(call, "glare")
+        if not self._has_room():
+            raise CallError("too many calls at once")
         offer = offer or uuid.UUID(int=self._random.getrandbits(128), version=4).bytes
         call = Call(offer, target, True, Phase.SENDING, NEVER)
         call.outgoing = Transfer(Kind.OFFER, call.rtt, split(blob))
@@ -847,8 +891,8 @@ class Client:
         call = self._call(offer)
         if not 1 <= len(data) <= FRAGMENT:
             raise CallError("a candidate has 1 to 1024 bytes")
-        if call.outgoing is None or call.declining:
-            raise CallError("answer first")
+        if call.outgoing is None or call.declined:
+            raise CallError("there is no answer, or the call was declined")
         if call.candidates is None:
             call.candidates = Transfer(Kind.CANDIDATE, call.rtt, [])
         index = len(call.candidates.pieces)
@@ -858,10 +902,14 @@ class Client:
         return index
 
     def punch(self, now: float, offer: bytes) -> None:
-        """Ask the server to start both peers' probes (section 8)."""
+        """Punch a hole (section 8). The outcome comes as ``path`` or ``punch_failed``, at both peers.
+
+        Before the answer the server refuses PUNCH, so it waits for that.
+        """
         call = self._call(offer)
-        call.punch.request_at = now
-        call.punch.request_rto = RTO_INITIAL
+        if call.punch.path is None and not call.punch.wanted:
+            call.punch.wanted = True
+            self._start_punch(now, call)
 
     def events(self) -> list[Event]:
         """What has happened since the last call."""
@@ -872,43 +920,32 @@ class Client:
 
     def poll(self, now: float) -> list[tuple[bytes, Address]]:
         """Run what is due and return the datagrams to send, in order."""
-        self._poll_ping(now)
         self._poll_registration(now)
         for call in list(self.calls.values()):
             self._poll_call(now, call)
+        self._poll_finished(now)
         out, self._out = self._out, []
         return out
 
     def next_timeout(self) -> float:
         """When ``poll`` must be called next at the latest. May lie in the past; NEVER if nothing is to be done."""
-        times = [self._ping_at, self._register_at, self._request_at]
+        times = [self._register_at, self._request_at]
         for call in self.calls.values():
-            times += [call.ends_at, call.punch.probe_at]
+            times += [call.ends_at, call.punch.probe_at, call.punch.until]
             if self.state != State.REGISTERED:
                 continue
-            times.append(call.punch.request_at)
+            times += [call.punch.request_at, call.candidates_ack_at]
             if call.incoming is not None:
                 times.append(call.incoming.ack_at)
-            times.append(call.candidates_ack_at)
             if call.outgoing is not None:
                 times.append(call.outgoing.deadline())
                 if call.outgoing.complete:
                     times.append(call.ring_at)
                     if call.candidates is not None:
                         times.append(call.candidates.deadline())
+        if self.state == State.REGISTERED:
+            times += self._finished_acks.values()
         return min(times)
-
-    def _poll_ping(self, now: float) -> None:
-        if now < self._ping_at:
-            return
-        if self._ping_tries == PING_TRIES:
-            self._ping_at = NEVER
-            self._emit("ping_failed")
-            return
-        self._ping_sent = now
-        self._ping_at = now + self._jitter(min(RTO_MAX, RTO_INITIAL << self._ping_tries))
-        self._ping_tries += 1
-        self._send(Kind.PING, transaction=self._ping_transaction)
 
     def _poll_registration(self, now: float) -> None:
         if self.state in (State.ASKING, State.PROVING) and now >= self._register_at:
@@ -939,11 +976,10 @@ class Client:
             call.candidates_ack_at = NEVER
         if call.outgoing is not None:
             self._poll_transfers(now, call)
-        if call.offer in self.calls and now >= call.punch.request_at:
-            punch = call.punch
+        if now >= call.punch.request_at:
             self._send(Kind.PUNCH, session=self.session, offer=call.offer)
-            punch.request_at = now + self._jitter(punch.request_rto)
-            punch.request_rto = min(RTO_MAX, punch.request_rto * 2)
+            call.punch.request_at = now + call.punch.request_rto
+            call.punch.request_rto = min(RTO_MAX, call.punch.request_rto * 2)
 
     def _poll_transfers(self, now: float, call: Call) -> None:
         assert call.outgoing is not None
@@ -952,49 +988,53 @@ class Client:
                 self._fail(call, "blob_too_large")
                 return
             call.ends_at = now + self.timeout + OFFER_MARGIN
-        pieces = call.outgoing.due(now)
-        if call.caller and call.phase in (Phase.RINGING, Phase.RECEIVING) and now >= call.ring_at:
-            pieces = [call.outgoing.pieces[-1]]  # Ringing (section 6), until the answer is complete
-        if pieces and call.caller:
+        self._send_pieces(call, call.outgoing.kind, call.outgoing.due(now))
+        if now >= call.ring_until:
+            call.ring_at = NEVER
+        if now >= call.ring_at:
+            self._send_pieces(call, Kind.OFFER, call.outgoing.pieces[-1:])
             call.ring_at = now + OFFER_REPEAT
-        self._send_pieces(call, call.outgoing.kind, pieces)
         if call.candidates is not None and call.outgoing.complete:
             self._send_pieces(call, Kind.CANDIDATE, call.candidates.due(now))
 
     def _poll_probes(self, now: float, call: Call) -> None:
         punch = call.punch
-        if now < punch.probe_at:
-            return
-        if now >= punch.probe_until:
-            punch.probe_at = punch.request_at = NEVER
-            punch.transactions.clear()
-            self._emit("punch_failed", offer=call.offer, reason="no_path")
-            return
-        if punch.peer is not None:
+        if now >= punch.until:
+            self._fail_punch(call, "no_path")
+        elif now >= punch.probe_at:
+            assert punch.peer is not None
             self._probe(call, punch.peer)
-        punch.probe_at = now + PROBE_INTERVAL
+            punch.probe_at = now + PROBE_INTERVAL
+
+    def _poll_finished(self, now: float) -> None:
+        """Acknowledge repeats of finished calls, in full (section 6, Duplicates)."""
+        if self.state != State.REGISTERED:
+            return
+        for offer in [offer for offer, at in self._finished_acks.items() if now >= at]:
+            del self._finished_acks[offer]
+            done = self.finished[offer]
+            self._send(Kind.ACK, session=self.session, offer=offer, kind=done.kind,
+                       bitmap=(1 << fragment_count(done.length)) - 1)
 
     # ---- registration (section 5) ----------------------------------------------------------------
 
     def _ask(self, now: float) -> None:
         self.state = State.ASKING
         self._challenges = 0
-        self._register_outstanding.clear()
-        self._new_register(now)
         self._request_at = NEVER
+        self._new_register(now)
 
     def _new_register(self, now: float) -> None:
         """A REGISTER with a new transaction is due at once."""
         self._register_transaction = self._token16()
-        self._register_outstanding.add(self._register_transaction)
         self._register_rto = RTO_INITIAL
         self._register_at = now
 
     def _send_register(self, now: float) -> None:
-        if now >= self._cookie_until:
+        if now >= self._cookie_until:  # the server may have changed its mind about it, or its address
             self._cookie = ZERO16
         self._send(Kind.REGISTER, session=self.session, transaction=self._register_transaction,
-                   identifier=self.identifier, cookie=self._cookie, signature=bytes(64))
+                   identifier=self.identifier, cookie=self._cookie, ticket=self._ticket, signature=bytes(64))
         self._register_at = now + self._jitter(self._register_rto)
         self._register_rto = min(REGISTER_RTO_MAX, self._register_rto * 2)
 
@@ -1002,50 +1042,60 @@ class Client:
         reference = frame["reference"]
         if self.state == State.LEAVING:
             if reference == self._request_transaction:
-                self._left()  # the session has already ended
+                self._left()  # the session has ended, or will lapse by itself
             return
-        ours = reference in self._register_outstanding
         if self.state == State.REGISTERED:
-            of_keepalive = self._request_tries > 0 and reference == self._request_transaction
-            if not of_keepalive and reference not in self.calls and reference not in self.finished:
+            # The session is not known any more, or not at this address.
+            if not (self._is_request(reference) or reference in self.calls or reference in self.finished):
                 return
-            self.state = State.ASKING
             self._challenges = 0
-            self._register_outstanding.clear()
             self._request_at = NEVER
-        elif not ours:
-            return  # many frames were refused at once; one REGISTER is already under way for all of them
+        elif not self._is_register(reference):
+            return  # of a train that was challenged frame by frame; one REGISTER is under way for all of them
         self.state = State.PROVING
         self._cookie = frame["cookie"]
-        self._cookie_until = now + COOKIE_LIFETIME
+        self._cookie_until = now + COOKIE_LIFETIME / 2
         self._challenges += 1
         if self._challenges <= CHALLENGES_AT_ONCE:
             self._new_register(now)
 
+    def _is_register(self, transaction: bytes) -> bool:
+        """Whether this is the outstanding REGISTER."""
+        return self.state in (State.ASKING, State.PROVING) and transaction == self._register_transaction
+
+    def _is_request(self, transaction: bytes) -> bool:
+        """Whether this is the outstanding KEEPALIVE or UNREGISTER."""
+        return self._request_tries > 0 and transaction == self._request_transaction
+
     def _on_registered(self, now: float, frame: Frame) -> None:
-        if self.state not in (State.ASKING, State.PROVING) or frame["transaction"] not in self._register_outstanding:
+        if not self._is_register(frame["transaction"]):
             return
         changed = frame["session"] != self.session
         self.state = State.REGISTERED
         self.session = frame["session"]
+        self._ticket = frame["ticket"]
         self.ttl, self.timeout, self.maxblob = frame["ttl"], frame["timeout"], frame["maxblob"]
-        self._register_outstanding.clear()
         self._register_at = NEVER
         self._schedule_keepalive(now)
         self.observed = frame["observed"]
-        self._emit("registered", observed=self.observed, session_changed=changed, timeout=self.timeout,
+        self._emit("registered", observed=self.observed, session_changed=changed, ttl=self.ttl, timeout=self.timeout,
                    maxblob=self.maxblob)
-        for call in self.calls.values():  # repeat what was not acknowledged
-            if call.outgoing is not None and not call.outgoing.complete:
-                call.outgoing.resend()
-            elif call.ring_at != NEVER:
-                call.ring_at = now
-            if call.candidates is not None:
-                call.candidates.resend()
-            if call.incoming is not None and call.incoming.blob is None and call.incoming.bitmap:
-                call.incoming.ack_at = now
-            if call.punch.request_at != NEVER:
-                call.punch.request_at = now
+        for call in self.calls.values():
+            self._repeat_unacknowledged(now, call)
+
+    def _repeat_unacknowledged(self, now: float, call: Call) -> None:
+        """After a new registration: what was under way was lost at the server (section 5)."""
+        if call.outgoing is not None and not call.outgoing.complete:
+            call.outgoing.resend()
+        if call.ring_at != NEVER:
+            call.ring_at = now
+        if call.candidates is not None:
+            call.candidates.resend()
+        if call.incoming is not None and call.incoming.blob is None and call.incoming.bitmap:
+            call.incoming.ack_at = now
+        if call.punch.request_at != NEVER:
+            call.punch.request_at = now
+            call.punch.request_rto = RTO_INITIAL
 
     def _schedule_keepalive(self, now: float) -> None:
         self._request_tries = 0
@@ -1071,9 +1121,7 @@ class Client:
         self._request_rto = min(RTO_MAX, self._request_rto * 2)
 
     def _on_keepalive_reply(self, now: float, frame: Frame) -> None:
-        if self.state != State.REGISTERED or frame["transaction"] != self._request_transaction:
-            return
-        if not self._request_tries:
+        if self.state != State.REGISTERED or not self._is_request(frame["transaction"]):
             return
         if frame["observed"] != self.observed:
             self.observed = frame["observed"]
@@ -1081,14 +1129,14 @@ class Client:
         self._schedule_keepalive(now)
 
     def _on_unregistered(self, now: float, frame: Frame) -> None:
-        if self.state == State.LEAVING and frame["transaction"] == self._request_transaction:
+        if self.state == State.LEAVING and self._is_request(frame["transaction"]):
             self._left()
 
     def _left(self) -> None:
         self.state = State.UNREGISTERED
         self.session = ZERO16
         self._register_at = self._request_at = NEVER
-        self._register_outstanding.clear()
+        self._request_tries = 0
         self._emit("unregistered")
 
     # ---- calls (section 6) -----------------------------------------------------------------------
@@ -1105,11 +1153,9 @@ class Client:
         if len(blob) > self.maxblob:
             raise CallError("the server relays no blob of this length")
         call.phase = Phase.ANSWERING
-        call.declining = not blob
+        call.declined = not blob
         call.outgoing = Transfer(Kind.ANSWER, call.rtt, split(blob))
         call.ends_at = now + self.timeout + OFFER_MARGIN
-        if call.answered and call.punch.token is not None:
-            self._start_probes(now, call)  # PUNCH_NOW came before the answer
 
     def _on_blob(self, now: float, frame: Frame) -> None:
         """RELAYED_OFFER and RELAYED_ANSWER."""
@@ -1117,37 +1163,57 @@ class Client:
         call = self.calls.get(offer)
         if call is None:
             if offer in self.finished:
-                self._acknowledge_finished(frame)
-                return
-            if frame.kind == Kind.RELAYED_OFFER:
+                self._repeat_of_finished(now, frame)
+            elif frame.kind == Kind.RELAYED_OFFER:
                 call = self._new_incoming(now, frame)
-            if call is None:
-                return
-        wanted = Kind.RELAYED_ANSWER if call.caller else Kind.RELAYED_OFFER
-        if frame.kind != wanted or source != call.peer:
+        if call is None or source != call.peer:
             return
-        self.last_heard = now
-        if call.incoming is None:  # the first fragment of the ANSWER
-            assert call.outgoing is not None
-            call.outgoing.acknowledge_all()  # who answers has the whole offer
-            call.phase = Phase.RECEIVING
-            call.incoming = Reassembly(now, frame)
-            call.ends_at = now + self.timeout + OFFER_MARGIN
-        if not call.incoming.fits(frame) or not call.incoming.add(now, frame):
+        if frame.kind != (Kind.RELAYED_ANSWER if call.caller else Kind.RELAYED_OFFER):
             return
-        blob = call.incoming.blob
-        assert blob is not None
-        self._remember(call)
-        if not call.caller:
-            call.phase = Phase.PRESENTED
-            self._emit("offered", offer=offer, source=source, observed=frame["observed"], blob=blob)
-        elif blob:
-            call.phase = Phase.ESTABLISHED
-            call.ring_at = NEVER
-            self._emit("answered", offer=offer, observed=frame["observed"], blob=blob)
+        if call.incoming is None:
+            self._on_first_answer_fragment(now, call, frame)
+        assert call.incoming is not None
+        if not call.incoming.fits(frame):
+            return
+        if call.caller or call.incoming.blob is None:  # a repeated OFFER is only ringing
+            self.last_heard = now
+        if not call.incoming.add(now, frame):
+            return
+        if call.incoming.damaged:
+            self._store(offer, Finished(source, None, b"", 0))
+            self._fail(call, "damaged")
+        elif call.caller:
+            self._on_answer(now, call, frame["observed"])
         else:
-            self._acknowledge_finished(frame)
-            self._fail(call, "declined")
+            self._remember(call)
+            call.phase = Phase.PRESENTED
+            call.ends_at = now + self.timeout + OFFER_MARGIN
+            self._emit("offered", offer=offer, source=source, observed=frame["observed"], blob=call.incoming.blob)
+
+    def _on_first_answer_fragment(self, now: float, call: Call, frame: Frame) -> None:
+        assert call.outgoing is not None
+        if not call.outgoing.complete:  # who answers has the whole offer
+            call.outgoing.acknowledge_all()
+            call.ring_at = now + OFFER_REPEAT
+        call.phase = Phase.RECEIVING
+        call.incoming = Reassembly(frame)
+        call.declined = not call.incoming.length
+        call.ends_at = now + self.timeout + OFFER_MARGIN
+        self._start_punch(now, call)
+
+    def _on_answer(self, now: float, call: Call, observed: Optional[Address]) -> None:
+        """The ANSWER is complete. Ringing and acknowledging go on for a while, also if it declines."""
+        assert call.incoming is not None and call.incoming.blob is not None
+        self._remember(call)
+        self._forget_ignored(call)
+        call.phase = Phase.SETTLED
+        call.ring_until = now + OFFER_LINGER
+        call.ends_at = now + max(self.timeout + OFFER_MARGIN, OFFER_LINGER)
+        if call.incoming.blob:
+            self._emit("answered", offer=call.offer, observed=observed, blob=call.incoming.blob)
+        else:
+            call.candidates = None
+            self._emit("failed", offer=call.offer, reason="declined")
 
     def _new_incoming(self, now: float, frame: Frame) -> Optional[Call]:
         """A call for the first fragment of a new offer, or None if it is to be ignored."""
@@ -1163,26 +1229,31 @@ class Client:
                     return None
                 self._fail(own, "glare")
         waiting = [call for call in self.calls.values() if not call.caller and call.phase == Phase.RECEIVING]
-        presented = sum(call.phase == Phase.PRESENTED for call in self.calls.values())
-        if (len(waiting) >= REASSEMBLIES_MAX or presented >= PRESENTED_MAX
-                or sum(call.peer == source for call in waiting) >= REASSEMBLIES_PER_PEER):
+        from_source = sum(call.peer == source for call in waiting)
+        if len(waiting) >= REASSEMBLIES_MAX or from_source >= REASSEMBLIES_PER_PEER or not self._has_room():
             return None
         call = Call(offer, source, False, Phase.RECEIVING, now + self.timeout + OFFER_MARGIN)
-        call.incoming = Reassembly(now, frame)
+        call.incoming = Reassembly(frame)
         self.calls[offer] = call
         return call
 
-    def _acknowledge_finished(self, frame: Frame) -> None:
-        """A repeat of a finished call's blob: acknowledged in full, nothing else (section 6, Duplicates)."""
-        done = self.finished[frame["offer"]]
-        kind = Kind(frame.kind & 0x7F)
-        if (frame["source"], kind, frame["digest"], frame["length"]) == done and self.state == State.REGISTERED:
-            bitmap = (1 << fragment_count(done.length)) - 1
-            self._send(Kind.ACK, session=self.session, offer=frame["offer"], kind=kind, bitmap=bitmap)
+    def _has_room(self) -> bool:
+        """Whether one more call may begin; for it the oldest settled one is retired early."""
+        if len(self.calls) >= CALLS_MAX:
+            settled = next((call for call in self.calls.values() if call.phase == Phase.SETTLED), None)
+            if settled is not None:
+                self._end(settled)
+        return len(self.calls) < CALLS_MAX
+
+    def _repeat_of_finished(self, now: float, frame: Frame) -> None:
+        """A repeat of a finished call's blob is acknowledged, nothing else (section 6, Duplicates)."""
+        offer = frame["offer"]
+        if (frame["source"], frame.kind & 0x7F, frame["digest"], frame["length"]) == self.finished[offer]:
+            self._finished_acks.setdefault(offer, now + ACK_DELAY)
 
     def _on_candidate(self, now: float, frame: Frame) -> None:
         call = self.calls.get(frame["offer"])
-        if call is None or frame["source"] != call.peer or call.declining:
+        if call is None or frame["source"] != call.peer or call.declined:
             return
         if call.incoming is None or call.incoming.blob is None or digest_of(frame.blob) != frame["digest"]:
             return
@@ -1197,45 +1268,50 @@ class Client:
         call = self.calls.get(frame["offer"])
         if call is None:
             return
-        self.last_heard = now
         for transfer in (call.outgoing, call.candidates):
             if transfer is None or transfer.kind != frame["kind"] or transfer.complete:
                 continue
             transfer.acknowledge(now, frame["bitmap"])
-            if not transfer.complete:
-                continue
-            if transfer is call.candidates:
-                self._emit("candidates_delivered", offer=call.offer)
-            elif call.caller:
-                call.phase = Phase.RINGING
-                self._emit("ringing", offer=call.offer)
-            else:
-                call.phase = Phase.ESTABLISHED
-                self._emit("delivered", offer=call.offer)
+            if transfer.complete:
+                self._on_delivered(now, call, transfer)
+        if not call.caller:
+            self._start_punch(now, call)
+
+    def _on_delivered(self, now: float, call: Call, transfer: Transfer) -> None:
+        """A transfer has been acknowledged in full."""
+        if transfer is call.candidates:
+            self._emit("candidates_delivered", offer=call.offer)
+        elif call.caller:
+            call.phase = Phase.RINGING
+            call.ring_at = now + OFFER_REPEAT
+            self._emit("ringing", offer=call.offer)
+        else:
+            call.phase = Phase.SETTLED
+            self._emit("delivered", offer=call.offer)
 
     def _end(self, call: Call) -> None:
         """The call's own timer has run out."""
-        if call.phase == Phase.ESTABLISHED:
-            if call.candidates is not None and not call.candidates.complete:
-                self._emit("candidates_failed", offer=call.offer, reason="own_timer")
-            self._drop(call)
-        elif call.phase == Phase.RECEIVING and not call.caller:
-            self._drop(call)  # an incomplete offer, of which the application knows nothing
-        else:
+        if call.phase != Phase.SETTLED:
             self._fail(call, "own_timer")
+            return
+        if call.candidates is not None and not call.candidates.complete:
+            self._emit("candidates_failed", offer=call.offer, reason="own_timer")
+        self._drop(call)
 
     def _fail(self, call: Call, reason: str, **more: Any) -> None:
-        self._drop(call, failed=True)
-        if call.caller or call.phase != Phase.RECEIVING:  # else the application knows nothing of it
+        """End a call without success. The application hears of it, unless it is an offer not yet presented."""
+        self._drop(call)
+        if call.caller or call.phase != Phase.RECEIVING:
             self._emit("failed", offer=call.offer, reason=reason, **more)
 
-    def _drop(self, call: Call, failed: bool = False) -> None:
+    def _drop(self, call: Call) -> None:
         del self.calls[call.offer]
-        ignored = self._glare.pop(call.offer, None)
-        if ignored and not failed:
-            # The smaller peer dropped those offers when it answered; late repeats must not ring.
-            for offer in ignored:
-                self._store(offer, Finished(call.peer, None, b"", 0))
+        self._glare.pop(call.offer, None)  # what was ignored in favour of a failed offer may be taken up
+
+    def _forget_ignored(self, call: Call) -> None:
+        """The smaller peer has dropped its offers when it answered this one: late repeats must not ring (Glare)."""
+        for offer in self._glare.pop(call.offer, ()):
+            self._store(offer, Finished(call.peer, None, b"", 0))
 
     def _remember(self, call: Call) -> None:
         assert call.incoming is not None
@@ -1245,25 +1321,38 @@ class Client:
     def _store(self, offer: bytes, done: Finished) -> None:
         self.finished[offer] = done
         while len(self.finished) > FINISHED_MAX:
-            self.finished.popitem(last=False)
+            oldest, _ = self.finished.popitem(last=False)
+            self._finished_acks.pop(oldest, None)
 
     # ---- hole punching (section 8) ---------------------------------------------------------------
 
+    def _start_punch(self, now: float, call: Call) -> None:
+        """Send PUNCH if the application wants it and the server can allow it."""
+        punch = call.punch
+        if punch.wanted and punch.request_at == NEVER and punch.path is None and call.may_punch:
+            punch.request_at = now
+            punch.request_rto = RTO_INITIAL
+            if punch.until == NEVER:
+                punch.until = now + PROBE_TIME
+                punch.peer = None
+
     def _on_punch_now(self, now: float, frame: Frame) -> None:
         call = self.calls.get(frame["offer"])
-        if call is None or call.declining:
+        if call is None or not call.answered:
             return
         punch = call.punch
-        if punch.token != frame["token"]:
-            punch.path = None
-            punch.probe_at = NEVER
-        punch.token, punch.peer = frame["token"], frame["peer"]
-        if punch.path is None and punch.probe_at == NEVER and (call.caller or call.answered):
-            self._start_probes(now, call)
+        if (punch.token, punch.peer) == (frame["token"], frame["peer"]):
+            return  # a repeat: it starts nothing anew
+        punch.token, punch.peer, punch.path = frame["token"], frame["peer"], None
+        if punch.peer is None or punch.peer.version not in self.families:
+            self._fail_punch(call, "no_address")
+            return
+        punch.probe_at = now
+        punch.until = now + PROBE_TIME
 
-    def _start_probes(self, now: float, call: Call) -> None:
-        call.punch.probe_at = now
-        call.punch.probe_until = now + PROBE_TIME
+    def _fail_punch(self, call: Call, reason: str) -> None:
+        call.punch.stop()
+        self._emit("punch_failed", offer=call.offer, reason=reason)
 
     def _probe(self, call: Call, address: Address) -> None:
         transaction = self._token16()
@@ -1273,20 +1362,17 @@ class Client:
     def _on_peer_frame(self, now: float, frame: Frame, source: Address) -> None:
         """PROBE and PROBE_REPLY, from whatever address."""
         call = self.calls.get(frame["offer"])
-        if call is None or call.punch.token is None or not (call.caller or call.answered):
+        if call is None or call.punch.token is None or not hmac.compare_digest(call.punch.token, frame["token"]):
             return
         punch = call.punch
-        if not hmac.compare_digest(punch.token, frame["token"]):
-            return
         if frame.kind == Kind.PROBE:
             self._send_to(source, Kind.PROBE_REPLY, offer=call.offer, token=punch.token,
                           transaction=frame["transaction"], observed=source)
             if punch.probe_at != NEVER and source != punch.peer:
-                self._probe(call, source)  # one PROBE for each that comes: no amplification
-        elif frame["transaction"] in punch.transactions and punch.path is None:
+                self._probe(call, source)  # one PROBE for each that comes, so that nobody is flooded
+        elif frame["transaction"] in punch.transactions:
+            punch.stop()
             punch.path = source
-            punch.probe_at = punch.request_at = NEVER
-            punch.transactions.clear()
             self._emit("path", offer=call.offer, address=source, observed=frame["observed"])
 
     # ---- errors (sections 6 and 9) ---------------------------------------------------------------
@@ -1295,16 +1381,18 @@ class Client:
         """Every ERROR by the same rule: retry_after non-zero: hold back and repeat; zero: failed."""
         reference, retry_after = frame["reference"], frame["retry_after"]
         reason = code_name(frame["code"])
-        if reference == ZERO16:
-            if frame["code"] == Code.VERSION:  # not authenticated by a reference: only a hint
+        if frame["code"] == Code.VERSION:
+            # Bytes 20..36 of a PING are not its transaction but zero.
+            of_ping = frame["kind"] == Kind.PING and reference == ZERO16 and bool(self._pings)
+            if of_ping or self._is_register(reference) or self._is_request(reference) or reference in self.calls:
                 self._emit("version", version=frame["detail"])
-        elif reference in self._register_outstanding:
+        elif self._is_register(reference):
             self._on_register_error(now, frame, reason)
-        elif reference == self._request_transaction and self._request_tries:
-            if self.state == State.LEAVING:
-                self._left()
-            elif retry_after:
+        elif self._is_request(reference):
+            if retry_after:
                 self._request_at = now + retry_after
+            elif self.state == State.LEAVING:
+                self._left()
             else:
                 self._ask(now)
         elif reference in self.calls:
@@ -1318,7 +1406,6 @@ class Client:
             return
         self.state = State.FAILED
         self._register_at = NEVER
-        self._register_outstanding.clear()
         self._emit("registration_failed", reason=reason, code=frame["code"], detail=frame["detail"])
         for call in list(self.calls.values()):
             self._fail(call, "registration_failed")
@@ -1327,7 +1414,7 @@ class Client:
         kind, retry_after = frame["kind"], frame["retry_after"]
         if kind in (Kind.OFFER, Kind.ANSWER):
             transfer = call.outgoing
-            if transfer is None or transfer.kind != kind or call.phase == Phase.ESTABLISHED:
+            if transfer is None or transfer.kind != kind or call.phase == Phase.SETTLED:
                 return
             if not retry_after:
                 self._fail(call, reason, code=frame["code"], detail=frame["detail"])
@@ -1347,15 +1434,13 @@ class Client:
             if retry_after:
                 if call.incoming is not None and call.incoming.blob is None:
                     call.incoming.ack_at = now + retry_after
-            elif call.phase in (Phase.RECEIVING, Phase.PRESENTED):
+            elif not call.caller and call.phase in (Phase.RECEIVING, Phase.PRESENTED):
                 self._fail(call, reason, code=frame["code"], detail=frame["detail"])
         elif kind == Kind.PUNCH and call.punch.request_at != NEVER:
             if retry_after:
                 call.punch.request_at = now + retry_after
             else:
-                call.punch.request_at = NEVER
-                if call.punch.path is None and call.punch.probe_at == NEVER:
-                    self._emit("punch_failed", offer=call.offer, reason=reason)
+                self._fail_punch(call, reason)
 
     # ---- datagrams -------------------------------------------------------------------------------
 
@@ -1363,21 +1448,27 @@ class Client:
         """Take one datagram. Whatever is not acceptable is ignored (sections 2 and 5)."""
         try:
             frame = decode(data)
-        except DecodeError:
-            return
+        except DecodeError as error:
+            if error.name != "bad_version" or data[3] != Kind.ERROR or source != self.server:
+                return
+            # ERROR has this layout in all versions, and an ERROR of code VERSION comes in the server's (section 6).
+            try:
+                frame = decode(MAGIC + bytes([VERSION]) + data[3:])
+            except DecodeError:
+                return
+            if frame["code"] != Code.VERSION:
+                return
         if source != self.server:
             if frame.kind in (Kind.PROBE, Kind.PROBE_REPLY):
                 self._on_peer_frame(now, frame, source)
             return
         if not frame.kind & 0x80:
             return
-        if frame.kind == Kind.PONG:
-            self._on_pong(now, frame)
-            return
         if "session" in frame.fields and frame.kind != Kind.REGISTERED:
             if self.session == ZERO16 or not hmac.compare_digest(frame["session"], self.session):
                 return
         handler = {
+            Kind.PONG: self._on_pong,
             Kind.REGISTERED: self._on_registered,
             Kind.CHALLENGE: self._on_challenge,
             Kind.KEEPALIVE_REPLY: self._on_keepalive_reply,
@@ -1392,9 +1483,9 @@ class Client:
         handler(now, frame)
 
     def _on_pong(self, now: float, frame: Frame) -> None:
-        if self._ping_at != NEVER and frame["transaction"] == self._ping_transaction:
-            self._ping_at = NEVER
-            self._emit("pong", observed=frame["observed"], rtt=now - self._ping_sent)
+        sent = self._pings.pop(frame["transaction"], None)
+        if sent is not None:
+            self._emit("pong", observed=frame["observed"], rtt=now - sent)
 
     # ---- small things ----------------------------------------------------------------------------
 
@@ -1429,37 +1520,47 @@ def now_ms() -> float:
 
 
 class UdpClient:
-    """A ``Client`` on a UDP socket. Everything happens inside ``step``; there are no threads.
+    """A ``Client`` on a UDP socket of the server's IP version. Everything happens in ``step``; there are no threads.
 
     ``drop`` is the share (0..1) of datagrams that are thrown away in each direction, to try out loss.
     """
 
-    def __init__(self, identifier: bytes, host: str, port: int, drop: float = 0.0, seed: Optional[int] = None,
-                 bind: Optional[tuple[str, int]] = None):
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
-        self.socket.setblocking(False)
-        if bind is not None:
-            self.socket.bind(bind)
-        self._dropper = random.Random(seed)
+    def __init__(self, identifier: bytes, host: str, port: int, drop: float = 0.0, seed: Optional[int] = None):
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        self._family: socket.AddressFamily = found[0]
         self._drop = drop
-        self.core = Client(identifier, self._address(address))
+        self._dropper = random.Random(seed)
+        server = self._address(found[4])
+        self.core = Client(identifier, server, families=frozenset({server.version}))
+        self.socket = self._open()
 
     def step(self, wait: float) -> list[Event]:
-        """Run for at most ``wait`` milliseconds, and return as soon as there are events."""
+        """Run for at most ``wait`` milliseconds, 0 to do only what is due, and return as soon as there are events."""
         until = now_ms() + wait
         while True:
+            self._receive()
             self._flush()
             events = self.core.events()
             now = now_ms()
             if events or now >= until:
                 return events
             timeout = max(0.0, min(until, self.core.next_timeout()) - now) / 1000
-            if select.select([self.socket], [], [], timeout)[0]:
-                self._receive()
+            select.select([self.socket], [], [], timeout)
+
+    def rebind(self) -> None:
+        """Go on from a new port, as after a change of network. The server finds out by itself (section 5)."""
+        old, self.socket = self.socket, self._open()  # in this order, so that the port is another one
+        old.close()
 
     def close(self) -> None:
+        """Close the socket. To end the registration first, call ``core.unregister`` and await ``unregistered``."""
         self.socket.close()
+
+    def _open(self) -> socket.socket:
+        opened = socket.socket(self._family, socket.SOCK_DGRAM)
+        opened.setblocking(False)
+        opened.bind(("", 0))
+        return opened
 
     def _flush(self) -> None:
         for data, address in self.core.poll(now_ms()):
@@ -1468,18 +1569,21 @@ class UdpClient:
             try:
                 self.socket.sendto(data, tuple(address))
             except OSError:
-                pass  # as good as lost: no route, wrong family, full buffer; timers repeat what matters
+                pass  # as good as lost: no route, full buffer; timers repeat what matters
 
     def _receive(self) -> None:
-        for _ in range(FRAGMENTS_MAX):
+        for _ in range(FRAGMENTS_MAX):  # then the timers have their turn
             try:
-                data, address = self.socket.recvfrom(2048)
+                data, address = self.socket.recvfrom(2 * DATAGRAM_MAX)
             except OSError:
                 return
             if self._drop and self._dropper.random() < self._drop:
                 continue
             self.core.handle_datagram(now_ms(), data, self._address(address))
+            self._flush()  # what is due at once must not wait for the rest of a train
 
     @staticmethod
     def _address(address: tuple[Any, ...]) -> Address:
-        return Address(str(ipaddress.ip_address(address[0].partition("%")[0])), address[1])
+        """An address of the socket module, IPv4 also where a dual-stack socket shows it mapped (section 3)."""
+        ip = ipaddress.ip_address(address[0].partition("%")[0])
+        return Address(str(getattr(ip, "ipv4_mapped", None) or ip), address[1])

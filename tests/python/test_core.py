@@ -79,7 +79,7 @@ class FakeServer:
         entry = self.sessions.get(frame["session"])
         if entry is None or entry[1] != source:
             reference = frame.fields.get("offer") or frame["transaction"]
-            self.send(source, Kind.CHALLENGE, reference=reference, cookie=self.cookie(source))
+            self.send(source, Kind.CHALLENGE, reference=reference, cookie=self.cookie(source), observed=source)
             return
         entry[2] = now
         if frame.kind in self.refuse:
@@ -96,7 +96,8 @@ class FakeServer:
 
     def register(self, now: float, frame: rt.Frame, source: Address) -> None:
         if frame["cookie"] != self.cookie(source):
-            self.send(source, Kind.CHALLENGE, reference=frame["transaction"], cookie=self.cookie(source))
+            self.send(source, Kind.CHALLENGE, reference=frame["transaction"], cookie=self.cookie(source),
+                      observed=source)
             return
         identifier, session = frame["identifier"], frame["session"]
         held = self.session_of(identifier)
@@ -106,7 +107,7 @@ class FakeServer:
         session = held or self.rng.randbytes(16)
         self.sessions[session] = [identifier, source, now]
         self.send(source, Kind.REGISTERED, session=session, transaction=frame["transaction"], observed=source,
-                  ttl=self.ttl, timeout=self.timeout, maxblob=self.maxblob)
+                  ttl=self.ttl, timeout=self.timeout, maxblob=self.maxblob, ticket=bytes(16))
 
     def relay(self, now: float, frame: rt.Frame, source: Address, sender: bytes) -> None:
         retry = 500 if now - self.started < 30_000 else 0
@@ -132,6 +133,8 @@ class FakeServer:
         if frame.kind == Kind.ACK:
             self.send(address, Kind.RELAYED_ACK, session=session, offer=offer, kind=frame["kind"],
                       bitmap=frame["bitmap"])
+        elif frame.kind == Kind.PUNCH and not entry[3]:
+            self.error(source, frame, Code.NOT_PERMITTED)
         elif frame.kind == Kind.PUNCH:
             self.send(source, Kind.PUNCH_NOW, session=frame["session"], offer=offer, peer=address, token=entry[4])
             self.send(address, Kind.PUNCH_NOW, session=session, offer=offer, peer=source, token=entry[4])
@@ -177,14 +180,19 @@ class Net:
                 at = self.now + self.delay + self.rng.uniform(0, self.jitter)
                 heapq.heappush(self._queue, (at, next(self._order), source, to, data))
 
+    def flush(self, address: Address) -> None:
+        """Do what ``UdpClient`` does after each datagram."""
+        client = self.clients[address]
+        for data, to in client.poll(self.now):
+            self.send(address, to, data)
+        self.events[client.identifier] += client.events()
+
     def run(self, duration: float, until: Callable[[], bool] = lambda: False) -> None:
         end = self.now + duration
         steps = 0
         while not until():
-            for address, client in list(self.clients.items()):
-                for data, to in client.poll(self.now):
-                    self.send(address, to, data)
-                self.events[client.identifier] += client.events()
+            for address in list(self.clients):
+                self.flush(address)
             if until():
                 return
             self.server.tick(self.now)
@@ -206,6 +214,7 @@ class Net:
                         self.server.handle(self.now, data, source)
                 elif to in self.clients:
                     self.clients[to].handle_datagram(self.now, data, source)
+                    self.flush(to)
 
     def got(self, client: Client, name: str) -> list[Event]:
         return [event for event in self.events[client.identifier] if event.name == name]
@@ -247,7 +256,7 @@ class CodecTest(unittest.TestCase):
         one, two, ident = bytes([1]) * 16, bytes([2]) * 16, bytes([3]) * 16 + bytes(16)
         sample = {
             "session": one, "transaction": two, "reference": two, "offer": two, "identifier": ident, "target": ident,
-            "source": ident, "cookie": one, "signature": bytes(64), "observed": Address("192.0.2.1", 9),
+            "source": ident, "cookie": one, "ticket": one, "signature": bytes(64), "observed": Address("192.0.2.1", 9),
             "peer": Address("2001:db8::1", 65535), "ttl": 1, "timeout": 2, "maxblob": 3, "digest": bytes(8),
             "index": 0, "kind": 6, "bitmap": 1 << 63, "token": one, "code": 999, "detail": 255, "retry_after": 5,
         }
@@ -261,7 +270,7 @@ class CodecTest(unittest.TestCase):
         return result
 
     def test_every_kind_round_trips_at_the_size_of_section_2(self) -> None:
-        sizes = {"PING": 39, "REGISTER": 148, "PUNCH": 142, "PROBE": 71, "ERROR": 28, "ACK": 45, "REGISTERED": 67}
+        sizes = {"PING": 39, "REGISTER": 164, "PUNCH": 142, "PROBE": 71, "ERROR": 28, "ACK": 55, "REGISTERED": 83}
         for kind in Kind:
             if kind.name in sizes:
                 self.assertEqual(rt.fixed_size(kind), sizes[kind.name])
@@ -313,12 +322,14 @@ class CodecTest(unittest.TestCase):
         self.refused(pong[:20] + mapped, "bad_field", "observed")
         ack = rt.encode(Kind.ACK, session=bytes(16), offer=b"o" * 16, kind=7, bitmap=1)
         self.refused(ack[:36] + b"\x09" + ack[37:], "bad_field", "kind")
-        self.refused(ack[:-1] + b"\0", "bad_field", "bitmap")
+        self.refused(ack[:44] + b"\0" + ack[45:], "bad_field", "bitmap")
         self.refused(ack[:20] + bytes(16) + ack[36:], "bad_field", "offer")
         register = rt.encode(Kind.REGISTER, session=bytes(16), transaction=bytes(16), cookie=bytes(16),
-                             identifier=b"i" * 16 + bytes(16), signature=bytes(64))
+                             ticket=bytes(16), identifier=b"i" * 16 + bytes(16), signature=bytes(64))
         self.refused(register[:36] + bytes(32) + register[68:], "bad_field", "identifier")
-        self.refused(register[:-1] + b"\1", "bad_field", "signature")
+        rt.decode(register[:-1] + b"\1")  # the signature with a plain identifier is not looked at
+        for size, field in ((0, "magic"), (1, "magic"), (2, "version"), (3, "kind")):
+            self.refused(ping[:size], "truncated", field)
 
     def test_identifiers(self) -> None:
         text = "00112233-4455-6677-8899-aabbccddeeff"
@@ -337,6 +348,21 @@ class RegistrationTest(Pair):
         net.run(1_000, lambda: bool(net.got(a, "registered")))
         self.assertEqual(net.now, 200)
         self.assertEqual(net.got(a, "registered")[0]["observed"], Address("192.0.2.1", 5000))
+
+    def test_a_train_of_challenges_is_answered_once(self) -> None:
+        net, a, b = self.pair()
+        net.server.restart(net.now)
+        a.offer(net.now, b.identifier, blob_of(20_000))
+        net.run(300, lambda: bool(len(net.got(a, "registered")) > 1))
+        self.assertEqual(len([frame for frame in net.sent(Kind.REGISTER) if frame["identifier"] == a.identifier]), 3)
+
+    def test_keepalive_by_ttl(self) -> None:
+        net = Net()
+        net.server.ttl = 3_000
+        a = net.client(1)
+        a.register(0)
+        net.run(30_000)
+        self.assertTrue(27 <= len(net.sent(Kind.KEEPALIVE)) <= 34)
 
     def test_ping(self) -> None:
         net = Net()
@@ -415,12 +441,12 @@ class RegistrationTest(Pair):
         net, a, _ = self.pair()
         before = (a.state, a.session)
         forged = [
-            rt.encode(Kind.CHALLENGE, reference=bytes(16), cookie=b"c" * 16),
-            rt.encode(Kind.CHALLENGE, reference=b"r" * 16, cookie=b"c" * 16),
+            rt.encode(Kind.CHALLENGE, reference=bytes(16), cookie=b"c" * 16, observed=None),
+            rt.encode(Kind.CHALLENGE, reference=b"r" * 16, cookie=b"c" * 16, observed=None),
             rt.encode(Kind.UNREGISTERED, session=b"s" * 16, transaction=bytes(16)),
             rt.encode(Kind.KEEPALIVE_REPLY, session=a.session, transaction=bytes(16), observed=None),
             rt.encode(Kind.REGISTERED, session=b"s" * 16, transaction=bytes(16), observed=None, ttl=1, timeout=1,
-                      maxblob=1),
+                      maxblob=1, ticket=bytes(16)),
             rt.encode(Kind.ERROR, reference=bytes(16), code=3, kind=2, detail=9, retry_after=0),
             rt.encode(Kind.RELAYED_OFFER, b"x", session=b"s" * 16, offer=b"o" * 16, source=b"i" * 32, observed=None,
                       digest=rt.digest_of(b"x"), length=1, index=0),
@@ -464,7 +490,8 @@ class CallTest(Pair):
 
         net.drop = drop
         self.call(net, a, b, 65536, 10)
-        self.assertEqual(len(net.sent(Kind.OFFER)), 64)  # the three lost ones never reached the log
+        # Of 64 three never reached the server; they came later, and where the window had room in two copies.
+        self.assertLessEqual(len(net.sent(Kind.OFFER)), 64 + 3)
 
     def test_ringing_and_duplicates(self) -> None:
         net, a, b = self.pair()
@@ -618,14 +645,100 @@ class CallTest(Pair):
         b.handle_datagram(net.now, evil, SERVER)
         self.assertEqual(b.calls[offer].incoming.bitmap, 0b110)
 
-    def test_wrong_digest_starts_anew(self) -> None:
+    def test_wrong_digest_fails_the_call(self) -> None:
         net, a, b = self.pair()
         wrong = rt.encode(Kind.RELAYED_OFFER, b"x", session=b.session, offer=b"o" * 16, source=a.identifier,
                           observed=None, digest=bytes(8), length=1, index=0)
-        b.handle_datagram(net.now, wrong, SERVER)
-        self.assertEqual([event for event in b.events() if event.name == "offered"], [])
-        self.assertEqual(b.calls[b"o" * 16].incoming.bitmap, 0)
-        self.assertEqual(b.poll(net.now), [])
+        for _ in range(2):
+            b.handle_datagram(net.now, wrong, SERVER)
+            net.run(100)
+            self.assertEqual((b.calls, net.got(b, "offered"), net.sent(Kind.ACK)), ({}, [], []))
+        offer = a.offer(net.now, b.identifier, b"hello")
+        net.run(100)
+        wrong = rt.encode(Kind.RELAYED_ANSWER, b"x", session=a.session, offer=offer, source=b.identifier,
+                          observed=None, digest=bytes(8), length=1, index=0)
+        a.handle_datagram(net.now, wrong, SERVER)
+        net.run(100)
+        self.assertEqual(net.got(a, "failed")[0]["reason"], "damaged")
+
+    def test_ringing_lingers_after_the_answer(self) -> None:
+        net, a, b = self.pair()
+        offer = a.offer(net.now, b.identifier, blob_of(3000))
+        net.run(500)
+        b.answer(net.now, offer, b"yes")
+        net.run(20_000)
+        repeats = [frame["index"] for frame in net.sent(Kind.OFFER)][3:]
+        self.assertIn(len(repeats), (2, 3))
+        self.assertEqual(set(repeats), {2})
+        acks = [frame["bitmap"] for frame in net.sent(Kind.ACK) if frame["kind"] == Kind.OFFER]
+        self.assertEqual(acks[-1], 0b111)
+
+    def test_eight_fragments_are_acknowledged_at_once(self) -> None:
+        net, a, b = self.pair()
+        a.offer(net.now, b.identifier, blob_of(65536))
+        net.run(40 + rt.ACK_DELAY / 2)  # the first window of 16 has arrived, ACK_DELAY has not passed
+        count = bin(b.calls[next(iter(b.calls))].incoming.bitmap).count("1")
+        self.assertEqual(count, rt.WINDOW_INITIAL)
+        net.run(20)
+        self.assertEqual([frame["bitmap"] for frame in net.sent(Kind.ACK)], [0xFF, 0xFFFF])
+
+    def test_errors_by_kind(self) -> None:
+        net, a, b = self.pair()
+        offer = self.call(net, a, b)
+
+        def error(client: Client, kind: Kind, code: int = Code.PEER_UNKNOWN) -> None:
+            client.handle_datagram(net.now, rt.encode(Kind.ERROR, reference=offer, code=code, kind=kind, detail=7,
+                                                      retry_after=0), SERVER)
+            net.run(1)
+
+        for kind in (Kind.OFFER, Kind.ANSWER, Kind.ACK):  # both have their outcome
+            error(a, kind)
+            error(b, kind)
+        self.assertEqual(net.got(a, "failed") + net.got(b, "failed"), [])
+        a.candidate(net.now, offer, b"one")
+        error(a, Kind.CANDIDATE)
+        self.assertEqual(len(net.got(a, "candidates_failed")), 1)
+        a.punch(net.now, offer)
+        net.run(1)
+        error(a, Kind.PUNCH)
+        self.assertEqual(net.got(a, "punch_failed")[0]["reason"], "peer_unknown")
+        error(a, Kind.OFFER, Code.VERSION)
+        self.assertEqual(net.got(a, "version")[0]["version"], 7)
+        self.assertEqual(net.got(a, "failed") + net.got(b, "failed"), [])
+
+    def test_version_error_in_another_version_is_a_hint(self) -> None:
+        net = Net()
+        net.server_up = False
+        a = net.client(1)
+        a.register(0)
+        (data, _), = a.poll(0)
+        error = rt.encode(Kind.ERROR, reference=data[20:36], code=Code.VERSION, kind=2, detail=2, retry_after=0)
+        other = rt.encode(Kind.ERROR, reference=data[20:36], code=Code.TIMEOUT, kind=2, detail=2, retry_after=0)
+        for frame in (error, other):
+            a.handle_datagram(0, frame[:2] + b"\2" + frame[3:], SERVER)
+        self.assertEqual([event.name for event in a.events()], ["version"])
+        self.assertEqual(a.state, rt.State.ASKING)
+        error = rt.encode(Kind.ERROR, reference=bytes(16), code=Code.VERSION, kind=1, detail=2, retry_after=0)
+        a.handle_datagram(0, error, SERVER)
+        self.assertEqual(a.events(), [])
+        a.ping(0)
+        a.handle_datagram(0, error, SERVER)
+        self.assertEqual([event.name for event in a.events()], ["version"])
+
+    def test_calls_are_bounded(self) -> None:
+        net, a, b = self.pair()
+        for _ in range(rt.CALLS_MAX):
+            a.offer(net.now, b.identifier, b"hello")
+        with self.assertRaises(rt.CallError):
+            a.offer(net.now, b.identifier, b"one too many")
+        net, a, b = self.pair()
+        for number in range(rt.CALLS_MAX + 3):  # settled calls make room
+            offer = a.offer(net.now, b.identifier, b"hello")
+            net.run(100)
+            b.answer(net.now, offer, b"yes")
+            net.run(100)
+            self.assertEqual(len(net.got(a, "answered")), number + 1)
+        self.assertLessEqual(max(len(a.calls), len(b.calls)), rt.CALLS_MAX)
 
 
 class PunchTest(Pair):
@@ -647,24 +760,61 @@ class PunchTest(Pair):
         self.assertEqual(len(net.got(a, "punch_failed")), 1)
         self.assertEqual(len(net.got(b, "punch_failed")), 1)
 
-    def test_nothing_is_revealed_before_the_answer(self) -> None:
+    def test_punch_waits_for_the_answer(self) -> None:
         net, a, b = self.pair()
         offer = a.offer(net.now, b.identifier, b"hello")
         net.run(500)
-        probes: list[Address] = []
-
-        def watch(source: Address, to: Address, data: bytes) -> bool:
-            if data[3] in (Kind.PROBE, Kind.PROBE_REPLY):
-                probes.append(source)
-            return False
-
-        net.drop = watch
         a.punch(net.now, offer)
         net.run(500)
-        self.assertEqual(set(probes), {Address("192.0.2.1", 5000)})
+        self.assertEqual(net.sent(Kind.PUNCH), [])
         b.answer(net.now, offer, b"yes")
+        b.punch(net.now, offer)
         net.run(1_000)
         self.assertTrue(net.got(a, "path") and net.got(b, "path"))
+        self.assertEqual(net.got(a, "punch_failed") + net.got(b, "punch_failed"), [])
+
+    def test_punch_is_repeated_until_the_path_is_proved(self) -> None:
+        net, a, b = self.pair()
+        offer = self.call(net, a, b)
+        lost = [2]
+
+        def drop(source: Address, to: Address, data: bytes) -> bool:
+            if data[3] == Kind.PUNCH_NOW and to == Address("192.0.2.2", 5000) and lost[0]:
+                lost[0] -= 1
+                return True
+            return to == Address("192.0.2.2", 5000) and data[3] == Kind.PROBE  # its NAT is still closed
+
+        net.drop = drop
+        a.punch(net.now, offer)
+        net.run(5_000, lambda: bool(net.got(b, "path")))
+        self.assertTrue(net.got(b, "path"))
+        self.assertEqual(len(net.sent(Kind.PUNCH)), 3)
+
+    def test_an_unusable_address_fails_at_once(self) -> None:
+        for peer in (None, Address("2001:db8::1", 9)):
+            net, a, b = self.pair()
+            a.families = frozenset({4})
+            offer = self.call(net, a, b)
+            a.handle_datagram(net.now, rt.encode(Kind.PUNCH_NOW, session=a.session, offer=offer, peer=peer,
+                                                 token=b"t" * 16), SERVER)
+            self.assertEqual([(e.name, e["reason"]) for e in a.events()], [("punch_failed", "no_address")])
+
+    def test_a_probe_from_elsewhere_gets_one_probe_back(self) -> None:
+        net, a, b = self.pair()
+        offer = self.call(net, a, b)
+        net.drop = lambda source, to, data: True
+        token, there = b"t" * 16, Address("203.0.113.5", 7)
+        a.handle_datagram(net.now, rt.encode(Kind.PUNCH_NOW, session=a.session, offer=offer, token=token,
+                                             peer=Address("192.0.2.2", 5000)), SERVER)
+        a.poll(net.now)
+        a.handle_datagram(net.now, rt.encode(Kind.PROBE, offer=offer, token=token, transaction=b"x" * 16), there)
+        answer = [(rt.decode(data), to) for data, to in a.poll(net.now)]
+        self.assertEqual([(frame.kind, to) for frame, to in answer],
+                         [(Kind.PROBE_REPLY, there), (Kind.PROBE, there)])
+        reply = rt.encode(Kind.PROBE_REPLY, offer=offer, token=token, transaction=answer[1][0]["transaction"],
+                          observed=None)
+        a.handle_datagram(net.now, reply, there)
+        self.assertEqual([(e.name, e["address"]) for e in a.events()], [("path", there)])
 
 
 class Loopback:

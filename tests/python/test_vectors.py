@@ -61,7 +61,7 @@ def check_frame(entry: dict[str, Any]) -> Iterator[str]:
         yield f"kind {frame.kind.name}, expected {kind.name}"
         return
     fields = dict(entry["fields"])
-    blob = bytes.fromhex(entry.get("blob", fields.pop("blob", "")))
+    blob = bytes.fromhex(fields.pop("blob", ""))
     decoded = {name: as_text(value) for name, value in frame.fields.items()}
     if decoded.keys() != fields.keys():
         yield f"fields {sorted(decoded)}, expected {sorted(fields)}"

@@ -4,20 +4,19 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::callee::{Callee, Delivered, Stage};
+use super::callee::{Callee, Delivered, Received, Stage};
 use super::caller::{Caller, Heard as Answer};
 use super::candidates::{Heard, Spoken};
 use super::counters::DropReason;
-use super::event::{CallError, Event, FailReason, RefusalCode};
+use super::event::{CallError, Event, FailReason};
 use super::link::Link;
 use super::output::Output;
-use super::punch::{Proved, Punch};
+use super::punch::{Proved, Punch, Started};
 use super::rtt::Rtt;
 use crate::Instant;
 use crate::keyed::Generator;
 use crate::wire::{
-    Ack, Arrived, BLOB_MAX, BlobKind, ErrorCode, Frame, Kind, OfferId, PeerId, Probe, ProbeReply, PunchNow,
-    Refusal, Relayed,
+    Ack, Arrived, BLOB_MAX, BlobKind, Frame, OfferId, PeerId, Probe, ProbeReply, PunchNow, Relayed,
 };
 
 /// One call.
@@ -62,9 +61,15 @@ pub(super) enum Fate {
 }
 
 impl Call {
-    /// Starts a call of this client's own.
-    pub(super) fn to(offer: OfferId, peer: PeerId, blob: Vec<u8>, cx: &Context<'_>) -> Self {
-        Self::new(offer, peer, Role::Caller(Caller::new(blob)), cx)
+    /// Starts a call of this client's own, to which an offer of the other peer's may yield.
+    pub(super) fn to(
+        offer: OfferId,
+        peer: PeerId,
+        blob: Vec<u8>,
+        rival: Option<OfferId>,
+        cx: &Context<'_>,
+    ) -> Self {
+        Self::new(offer, peer, Role::Caller(Caller::new(blob, rival)), cx)
     }
 
     /// Starts a call of the other peer's, of which a first fragment has arrived.
@@ -115,13 +120,16 @@ impl Call {
             (Role::Caller(_), BlobKind::Offer) | (Role::Callee(_), BlobKind::Answer) => {
                 Err(DropReason::Phase)
             }
-            (Role::Callee(callee), BlobKind::Offer) => {
-                if let Some(blob) = callee.take(cx.now, relayed)? {
+            (Role::Callee(callee), BlobKind::Offer) => match callee.take(cx.now, relayed)? {
+                Received::More => Ok(Fate::Open),
+                Received::Whole(blob) => {
                     let (from, observed) = (self.peer, relayed.head().observed);
                     cx.out.event(Event::Offered { offer: self.offer, from, observed, blob });
+                    self.deadline = cx.now + cx.patience;
+                    Ok(Fate::Open)
                 }
-                Ok(Fate::Open)
-            }
+                Received::Damaged => Ok(self.fail_damaged(cx)),
+            },
             (Role::Caller(_), BlobKind::Answer) => self.take_answer(relayed, cx),
             (Role::Caller(_) | Role::Callee(_), BlobKind::Candidate) => self.take_candidate(relayed, cx),
         }
@@ -135,12 +143,12 @@ impl Call {
         if unheard {
             self.deadline = cx.now + cx.patience;
             if !delivered {
-                // Who answers has the offer, though the acknowledgement was lost.
                 cx.out.event(Event::OfferDelivered { offer });
             }
         }
         match taken? {
             Answer::First | Answer::More => Ok(Fate::Open),
+            Answer::Damaged => Ok(self.fail_damaged(cx)),
             Answer::Whole(blob) if blob.is_empty() => {
                 cx.out.event(Event::Declined { offer });
                 self.acknowledge_at_once(BlobKind::Answer, Arrived::all(1), cx);
@@ -152,6 +160,11 @@ impl Call {
                 Ok(Fate::Open)
             }
         }
+    }
+
+    fn fail_damaged(&mut self, cx: &mut Context<'_>) -> Fate {
+        cx.out.counters.count_drop(DropReason::Digest);
+        self.fail(FailReason::Damaged, cx)
     }
 
     fn take_candidate(&mut self, relayed: &Relayed<'_>, cx: &mut Context<'_>) -> Result<Fate, DropReason> {
@@ -205,101 +218,12 @@ impl Call {
         }
     }
 
-    /// Takes an ERROR that refers to this call. Non-zero `retry_after` holds back just what was refused. SPEC 6
-    pub(super) fn refused(&mut self, refusal: &Refusal, cx: &mut Context<'_>) -> Result<Fate, DropReason> {
-        let after = Duration::from_millis(refusal.retry_after.into());
-        let until = (!after.is_zero()).then_some(cx.now + after);
-        let code = RefusalCode::from_number(refusal.code);
-        let kind = Kind::from_number(refusal.kind).ok_or(DropReason::Reference)?;
-        if code == RefusalCode::Known(ErrorCode::OfferUnknown)
-            && until.is_some()
-            && let Role::Caller(caller) = &mut self.role
-        {
-            caller.reopen(cx.now);
-        }
-        match kind {
-            Kind::Offer | Kind::Answer => self.refused_blob(kind, until, code, cx),
-            Kind::Candidate => {
-                match until {
-                    Some(until) => self.spoken.flight.hold(cx.now, until, &self.rtt),
-                    None if self.spoken.give_up() => {
-                        cx.out.event(Event::CandidatesFailed { offer: self.offer, reason: code.into() });
-                    }
-                    None => {}
-                }
-                Ok(Fate::Open)
-            }
-            Kind::Ack => {
-                self.refused_ack(until);
-                Ok(Fate::Open)
-            }
-            Kind::Punch => {
-                if self.punch.refused(until) {
-                    cx.out.event(Event::PunchFailed { offer: self.offer, reason: code.into() });
-                }
-                Ok(Fate::Open)
-            }
-            Kind::Ping
-            | Kind::Register
-            | Kind::Keepalive
-            | Kind::Unregister
-            | Kind::Probe
-            | Kind::ProbeReply
-            | Kind::Pong
-            | Kind::Registered
-            | Kind::Challenge
-            | Kind::KeepaliveReply
-            | Kind::Unregistered
-            | Kind::RelayedOffer
-            | Kind::RelayedAnswer
-            | Kind::RelayedCandidate
-            | Kind::RelayedAck
-            | Kind::PunchNow
-            | Kind::Error => Err(DropReason::Reference),
-        }
-    }
-
-    fn refused_blob(
-        &mut self,
-        kind: Kind,
-        until: Option<Instant>,
-        code: RefusalCode,
-        cx: &mut Context<'_>,
-    ) -> Result<Fate, DropReason> {
-        match &mut self.role {
-            Role::Caller(caller) if kind == Kind::Offer => match until {
-                Some(until) => caller.hold(cx.now, until, &self.rtt),
-                None if caller.is_unheard() => return Ok(self.fail(code.into(), cx)),
-                // The answer is here or on its way: whatever the repeat of the offer met is of no account.
-                None => return Err(DropReason::Phase),
-            },
-            Role::Callee(callee) if kind == Kind::Answer => match (callee.stage(), until) {
-                (Stage::Answering, Some(until)) => callee.hold(cx.now, until, &self.rtt),
-                (Stage::Answering, None) => return Ok(self.fail(code.into(), cx)),
-                (Stage::Receiving | Stage::Waiting | Stage::Delivered, _) => return Err(DropReason::Phase),
-            },
-            Role::Caller(_) | Role::Callee(_) => return Err(DropReason::Reference),
+    /// Takes a PUNCH_NOW.
+    pub(super) fn punch_now(&mut self, order: &PunchNow, cx: &mut Context<'_>) -> Result<Fate, DropReason> {
+        if self.punch.start(cx.now, order)? == Started::Nowhere {
+            cx.out.event(Event::PunchFailed { offer: self.offer, reason: FailReason::NoPath });
         }
         Ok(Fate::Open)
-    }
-
-    /// An ERROR does not say what the ACK was for: all of this call's wait.
-    fn refused_ack(&mut self, until: Option<Instant>) {
-        let blob = match &mut self.role {
-            Role::Caller(caller) => caller.answer().map(|answer| &mut answer.ack),
-            Role::Callee(callee) => Some(&mut callee.offer.ack),
-        };
-        for ack in blob.into_iter().chain([&mut self.heard.ack]) {
-            match until {
-                Some(until) => ack.hold(until),
-                None => ack.stop(),
-            }
-        }
-    }
-
-    /// Takes a PUNCH_NOW.
-    pub(super) fn punch_now(&mut self, order: &PunchNow, cx: &Context<'_>) -> Result<Fate, DropReason> {
-        self.punch.start(cx.now, order).map(|()| Fate::Open)
     }
 
     /// Takes a PROBE.
@@ -353,6 +277,9 @@ impl Call {
 
     /// Ends the call.
     fn end(&mut self, whole: Option<BlobKind>, cx: &mut Context<'_>) -> Fate {
+        if self.is_settled() && self.spoken.give_up() {
+            cx.out.event(Event::CandidatesFailed { offer: self.offer, reason: FailReason::CallOver });
+        }
         if self.punch.is_under_way() {
             cx.out.event(Event::PunchFailed { offer: self.offer, reason: FailReason::CallOver });
         }
@@ -361,8 +288,8 @@ impl Call {
 
     /// Does what time alone demands.
     pub(super) fn expire(&mut self, cx: &mut Context<'_>) -> Fate {
-        if self.punch.expire(cx.now) {
-            cx.out.event(Event::PunchFailed { offer: self.offer, reason: FailReason::NoPath });
+        if let Some(reason) = self.punch.expire(cx.now) {
+            cx.out.event(Event::PunchFailed { offer: self.offer, reason });
         }
         if self.deadline <= cx.now && !(self.punch.is_probing() && self.is_settled()) {
             let reason = match &self.role {

@@ -2,7 +2,9 @@
 //!
 //! A piece is a fragment of a blob, or a candidate. SPEC 7
 
-use super::constants::{REORDER_THRESHOLD, WINDOW_INITIAL, WINDOW_MAX, WINDOW_MIN};
+use std::time::Duration;
+
+use super::constants::{REORDER_THRESHOLD, SILENT_TIMEOUTS, WINDOW_INITIAL, WINDOW_MAX, WINDOW_MIN};
 use super::rtt::Rtt;
 use crate::Instant;
 use crate::wire::{Arrived, FRAGMENTS_MAX};
@@ -16,8 +18,9 @@ pub(super) struct Flight {
     transmissions: u64,
     /// The orders of the latest transmissions that were acknowledged, ascending.
     latest: [u64; REORDER_THRESHOLD],
-    doublings: u32,
-    doubled_at: Instant,
+    /// Timeouts in a row that passed without any acknowledgement.
+    silent: u32,
+    silent_at: Instant,
     progress_at: Instant,
     halved_at: Option<Instant>,
     held_until: Option<Instant>,
@@ -46,8 +49,8 @@ impl Flight {
             window: WINDOW_INITIAL,
             transmissions: 0,
             latest: [0; REORDER_THRESHOLD],
-            doublings: 0,
-            doubled_at: Instant::ORIGIN,
+            silent: 0,
+            silent_at: Instant::ORIGIN,
             progress_at: Instant::ORIGIN,
             halved_at: None,
             held_until: None,
@@ -116,13 +119,16 @@ impl Flight {
             rtt.measure(now.since(sent));
         }
         self.progress_at = now;
-        self.doublings = 0;
+        // Unmeasured, the backed-off timeout is all that is known of a path slower than the initial one.
+        if rtt.is_measured() {
+            self.silent = 0;
+        }
         self.find_overtaken(now, rtt);
     }
 
     /// Takes what has been under way for longer than the retransmission timeout as lost.
     pub(super) fn expire(&mut self, now: Instant, rtt: &Rtt) {
-        let timeout = rtt.backed_off(self.doublings);
+        let timeout = self.timeout(rtt);
         let mut first_sent: Option<Instant> = None;
         for piece in &mut self.pieces {
             if let Piece::Flying { sent, .. } = *piece
@@ -133,10 +139,10 @@ impl Flight {
             }
         }
         let Some(first_sent) = first_sent else { return };
-        // One doubling for all that was under way at once, and none where anything got through.
-        if self.progress_at <= first_sent && self.doubled_at <= first_sent {
-            self.doublings += 1;
-            self.doubled_at = now;
+        // All that was under way at once counts once, and not at all where anything got through.
+        if self.progress_at <= first_sent && self.silent_at <= first_sent {
+            self.silent += 1;
+            self.silent_at = now;
         }
         self.halve(now, rtt);
     }
@@ -150,7 +156,7 @@ impl Flight {
 
     /// Sends at once what is not acknowledged: the server knows this client again.
     pub(super) fn resume(&mut self) {
-        self.doublings = 0;
+        self.silent = 0;
         self.take_flying_as_lost();
     }
 
@@ -164,7 +170,11 @@ impl Flight {
         if let Some(until) = self.held_until.filter(|&until| now < until) {
             return Some(until);
         }
-        self.flying().map(|sent| sent + rtt.backed_off(self.doublings)).min()
+        self.flying().map(|sent| sent + self.timeout(rtt)).min()
+    }
+
+    fn timeout(&self, rtt: &Rtt) -> Duration {
+        rtt.backed_off(self.silent.saturating_sub(SILENT_TIMEOUTS))
     }
 
     fn flying(&self) -> impl Iterator<Item = Instant> {

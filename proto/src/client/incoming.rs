@@ -1,6 +1,7 @@
 //! A blob that arrives in fragments. Knows nothing of calls, nor how many others there are. SPEC 7
 
 use super::ack::{AckTimer, Missing};
+use super::constants::ACK_EVERY;
 use crate::Instant;
 use crate::wire::{Arrived, Digest, Relayed, RelayedHead, fragment_count, fragment_range};
 
@@ -10,6 +11,8 @@ pub(super) struct Incoming {
     digest: Digest,
     length: u32,
     body: Body,
+    /// Fragments that have come since the last acknowledgement.
+    unacknowledged: u32,
     /// When to acknowledge.
     pub(super) ack: AckTimer,
 }
@@ -27,8 +30,8 @@ pub(super) enum Taken {
     Kept,
     /// It made the blob whole: here it is.
     Whole(Vec<u8>),
-    /// It made the blob whole, but not the one that was announced; all begins anew.
-    Corrupt,
+    /// It made the blob whole, but not the one that was announced.
+    Damaged,
     /// It is of another blob.
     Mismatch,
 }
@@ -36,7 +39,14 @@ pub(super) enum Taken {
 impl Incoming {
     /// Makes room for the blob that a first fragment announces.
     pub(super) fn new(head: &RelayedHead) -> Self {
-        Self { digest: head.digest, length: head.length, body: Body::empty(head.length), ack: AckTimer::Idle }
+        let buffer = vec![0; head.length as usize];
+        Self {
+            digest: head.digest,
+            length: head.length,
+            body: Body::Partial { buffer, arrived: Arrived::default() },
+            unacknowledged: 0,
+            ack: AckTimer::Idle,
+        }
     }
 
     /// Tells whether the blob is whole.
@@ -59,12 +69,15 @@ impl Incoming {
             arrived.insert(head.index);
         }
         if *arrived != Arrived::all(fragment_count(buffer.len())) {
+            self.unacknowledged += 1;
+            if self.unacknowledged >= ACK_EVERY {
+                self.ack.at_once(now);
+            }
             return Taken::Kept;
         }
         if Digest::of(buffer) != self.digest {
-            self.body = Body::empty(self.length);
             self.ack.stop();
-            return Taken::Corrupt;
+            return Taken::Damaged;
         }
         let blob = std::mem::take(buffer);
         self.body = Body::Whole;
@@ -76,7 +89,11 @@ impl Incoming {
     pub(super) fn poll(&mut self, now: Instant) -> Option<Arrived> {
         let missing = if self.is_whole() { Missing::Nothing } else { Missing::Some };
         let arrived = self.arrived();
-        (arrived.count() > 0 && self.ack.poll(now, missing)).then_some(arrived)
+        if arrived.count() == 0 || !self.ack.poll(now, missing) {
+            return None;
+        }
+        self.unacknowledged = 0;
+        Some(arrived)
     }
 
     /// Acknowledges at once what has arrived of an incomplete blob: the server knows this client again.
@@ -92,11 +109,5 @@ impl Incoming {
             Body::Partial { arrived, .. } => *arrived,
             Body::Whole => Arrived::all(fragment_count(self.length as usize)),
         }
-    }
-}
-
-impl Body {
-    fn empty(length: u32) -> Self {
-        Self::Partial { buffer: vec![0; length as usize], arrived: Arrived::default() }
     }
 }

@@ -4,25 +4,30 @@ use std::time::Duration;
 
 use super::constants::{
     CHALLENGES_AT_ONCE, COOKIE_LIFETIME, KEEPALIVE_INTERVAL, KEEPALIVE_INTERVAL_MIN, KEEPALIVES_PER_TTL,
-    OFFER_TIMEOUT, REGISTER_RTO_MAX, RTO_INITIAL, RTO_MAX, SILENT_AFTER, UNREGISTERS_MAX,
+    OFFER_TIMEOUT, REGISTER_RTO_MAX, RTO_INITIAL, SILENT_AFTER, UNREGISTERS_MAX,
 };
 use super::counters::DropReason;
 use super::event::{Event, RefusalCode};
 use super::flight::Turn;
 use super::link::Link;
 use super::output::Output;
+use super::request::{Proof, Request, jittered};
 use super::rtt::{Rtt, doubled};
 use crate::Instant;
+use crate::identity::Identity;
 use crate::keyed::Generator;
 use crate::wire::{
-    Address, BLOB_MAX, Challenge, Cookie, Frame, Keepalive, PeerId, Refusal, Register, Registered, Session,
-    Signature, TransactionId, Unregister,
+    Address, BLOB_MAX, Challenge, Cookie, Frame, Keepalive, Refusal, Register, Registered, Session,
+    Signature, Ticket, Unregister, Zeros,
 };
 
 /// The registration's life.
 #[derive(Debug)]
 pub(super) struct Registration {
-    identifier: PeerId,
+    identity: Identity,
+    ticket: Ticket,
+    /// When the ticket was given.
+    proved: Instant,
     held: Held,
     observed: Address,
     terms: Terms,
@@ -57,26 +62,9 @@ enum State {
     Unregistered,
     Asking(Request),
     Proving { request: Request, proof: Proof },
-    Resting { until: Instant },
+    Resting { since: Instant, until: Instant },
     Checking(Request),
     Leaving(Request),
-}
-
-/// A request that is repeated until it is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Request {
-    transaction: TransactionId,
-    times: u32,
-    last: Instant,
-    next: Instant,
-}
-
-/// A cookie, and what became of those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Proof {
-    cookie: Cookie,
-    received: Instant,
-    refused: u32,
 }
 
 /// Whether the application knows of the server's silence.
@@ -97,9 +85,11 @@ pub(super) enum Change {
 }
 
 impl Registration {
-    pub(super) fn new(identifier: PeerId) -> Self {
+    pub(super) fn new(now: Instant, identity: Identity) -> Self {
         Self {
-            identifier,
+            identity,
+            ticket: Ticket::NONE,
+            proved: now,
             held: Held::Nothing,
             observed: Address::NONE,
             terms: Terms { ttl: Duration::ZERO, timeout: OFFER_TIMEOUT, maxblob: BLOB_MAX },
@@ -187,15 +177,19 @@ impl Registration {
         random: &mut Generator,
         out: &mut Output,
     ) -> Result<Change, DropReason> {
-        let own = |request: Request| request.times > 0 && request.transaction == challenge.reference;
-        let refused = match self.state {
+        let own = |request: Request| request.is_outstanding(challenge.reference);
+        // What was refused for want of a cookie says nothing of the session; what was sent under it does.
+        let (refused, of_session) = match self.state {
             State::Leaving(request) if own(request) => {
                 self.end(out);
                 return Ok(Change::Ended);
             }
-            State::Asking(request) | State::Checking(request) if own(request) || known => 0,
-            State::Resting { .. } if known => 0,
-            State::Proving { request, proof } if own(request) => proof.refused + 1,
+            State::Asking(request) if own(request) => (0, false),
+            State::Proving { request, proof } if own(request) => (proof.refused + 1, false),
+            State::Checking(request) if own(request) => (0, true),
+            State::Asking(_) | State::Checking(_) if known => (0, true),
+            // What was sent before the last answer may be challenged still; what was sent after it cannot be yet.
+            State::Resting { since, .. } if known && since + self.rtt.mean() <= now => (0, true),
             State::Unregistered
             | State::Leaving(_)
             | State::Asking(_)
@@ -203,12 +197,13 @@ impl Registration {
             | State::Resting { .. }
             | State::Proving { .. } => return Err(DropReason::Reference),
         };
-        self.doubt();
-        let mut request = Request::new(now, random);
-        if refused >= CHALLENGES_AT_ONCE {
-            request.next = now + jittered(RTO_INITIAL, random);
+        if of_session {
+            self.doubt();
         }
-        let proof = Proof { cookie: challenge.cookie, received: now, refused };
+        let wait = if refused < CHALLENGES_AT_ONCE { Duration::ZERO } else { jittered(RTO_INITIAL, random) };
+        let request = Request::later(now, now + wait, random);
+        let Challenge { cookie, observed, .. } = *challenge;
+        let proof = Proof { cookie, observed, received: now, refused };
         self.state = State::Proving { request, proof };
         Ok(Change::None)
     }
@@ -224,7 +219,7 @@ impl Registration {
         let (State::Asking(request) | State::Proving { request, .. }) = self.state else {
             return Err(DropReason::Reference);
         };
-        if request.times == 0 || request.transaction != answer.transaction {
+        if !request.is_outstanding(answer.transaction) {
             return Err(DropReason::Reference);
         }
         if answer.session == Session::NONE {
@@ -234,6 +229,8 @@ impl Registration {
         let resumed = self.session() == Some(answer.session);
         self.held = Held::Trusted(answer.session);
         self.terms = Terms::of(answer);
+        self.ticket = answer.ticket;
+        self.proved = now;
         self.silence = Silence::Unreported;
         self.rest(now, random);
         let Terms { ttl, timeout, .. } = self.terms;
@@ -252,7 +249,7 @@ impl Registration {
         out: &mut Output,
     ) -> Result<Change, DropReason> {
         let State::Checking(request) = self.state else { return Err(DropReason::Reference) };
-        if request.times == 0 || request.transaction != answer.transaction {
+        if !request.is_outstanding(answer.transaction) {
             return Err(DropReason::Reference);
         }
         request.measure(now, &mut self.rtt);
@@ -268,7 +265,7 @@ impl Registration {
         out: &mut Output,
     ) -> Result<Change, DropReason> {
         match self.state {
-            State::Leaving(request) if request.times > 0 && request.transaction == answer.transaction => {
+            State::Leaving(request) if request.is_outstanding(answer.transaction) => {
                 self.end(out);
                 Ok(Change::Ended)
             }
@@ -296,7 +293,7 @@ impl Registration {
         else {
             return Err(DropReason::Reference);
         };
-        if request.times == 0 || request.transaction != refusal.reference {
+        if !request.is_outstanding(refusal.reference) {
             return Err(DropReason::Reference);
         }
         let after = Duration::from_millis(refusal.retry_after.into());
@@ -304,7 +301,7 @@ impl Registration {
         match self.state {
             State::Unregistered | State::Resting { .. } => Err(DropReason::Reference),
             State::Checking(_) if retry_after.is_some() => {
-                self.state = State::Resting { until: now + after };
+                self.state = State::Resting { since: now, until: now + after };
                 Ok(Change::None)
             }
             State::Checking(_) => {
@@ -323,6 +320,31 @@ impl Registration {
         }
     }
 
+    /// Takes an ERROR `VERSION`: a hint to show. The registration goes on.
+    pub(super) fn misunderstood(
+        &mut self,
+        now: Instant,
+        refusal: &Refusal,
+        out: &mut Output,
+    ) -> Result<Change, DropReason> {
+        match self.state {
+            State::Asking(request) | State::Proving { request, .. }
+                if request.is_outstanding(refusal.reference) =>
+            {
+                let code = RefusalCode::from_number(refusal.code);
+                let retry_after = Some(request.next.since(now));
+                out.event(Event::RegistrationFailed { code, detail: refusal.detail, retry_after });
+                Ok(Change::None)
+            }
+            State::Unregistered
+            | State::Asking(_)
+            | State::Proving { .. }
+            | State::Resting { .. }
+            | State::Checking(_)
+            | State::Leaving(_) => Err(DropReason::Reference),
+        }
+    }
+
     /// Does what time alone demands.
     pub(super) fn expire(&mut self, now: Instant, random: &mut Generator, out: &mut Output) -> Change {
         if self.next().is_none_or(|next| now < next) {
@@ -334,7 +356,7 @@ impl Registration {
             State::Asking(request) => self.report_after(request.times, out),
             State::Proving { request, proof } => {
                 self.report_after(request.times, out);
-                if proof.received + COOKIE_LIFETIME <= now {
+                if proof.received + COOKIE_LIFETIME / 2 <= now {
                     self.ask(now, random);
                 }
             }
@@ -359,30 +381,36 @@ impl Registration {
         if self.next().is_none_or(|next| now < next) {
             return None;
         }
+        let (observed, rtt) = (self.observed, self.rtt);
         let session = self.session().unwrap_or(Session::NONE);
-        let (identifier, observed, signature) = (self.identifier, self.observed, Signature::NONE);
-        let (request, frame, longest) = match &mut self.state {
+        let (identity, ticket) = (&self.identity, self.ticket);
+        let register = |transaction, cookie, signature| {
+            let identifier = identity.identifier();
+            Frame::Register(Register { session, transaction, identifier, cookie, ticket, signature })
+        };
+        let mut silence = |times| jittered(doubled(RTO_INITIAL, times, REGISTER_RTO_MAX), random);
+        let (request, frame, wait) = match &mut self.state {
             State::Unregistered | State::Resting { .. } => return None,
             State::Asking(request) => {
-                let (transaction, cookie) = (request.transaction, Cookie::NONE);
-                let register = Register { session, transaction, identifier, cookie, signature };
-                (request, Frame::Register(register), REGISTER_RTO_MAX)
+                let (frame, wait) =
+                    (register(request.transaction, Cookie::NONE, Signature::NONE), silence(request.times));
+                (request, frame, wait)
             }
             State::Proving { request, proof } => {
-                let (transaction, cookie) = (request.transaction, proof.cookie);
-                let register = Register { session, transaction, identifier, cookie, signature };
-                (request, Frame::Register(register), REGISTER_RTO_MAX)
+                let signature = identity.sign_register(&proof.cookie, &proof.observed);
+                let frame = register(request.transaction, proof.cookie, signature);
+                let wait = silence(request.times);
+                (request, frame, wait)
             }
             State::Checking(request) => {
-                let transaction = request.transaction;
-                (request, Frame::Keepalive(Keepalive { session, transaction, observed }), RTO_MAX)
+                let (transaction, wait) = (request.transaction, rtt.backed_off(request.times));
+                (request, Frame::Keepalive(Keepalive { session, transaction, observed }), wait)
             }
             State::Leaving(request) => {
-                let transaction = request.transaction;
-                (request, Frame::Unregister(Unregister { session, transaction }), RTO_MAX)
+                let (transaction, wait) = (request.transaction, rtt.backed_off(request.times));
+                (request, Frame::Unregister(Unregister { session, transaction, zero: Zeros::ZERO }), wait)
             }
         };
-        let wait = jittered(doubled(self.rtt.timeout(), request.times, longest), random);
         Some((frame, request.send(now, wait)))
     }
 
@@ -390,7 +418,7 @@ impl Registration {
     pub(super) fn next(&self) -> Option<Instant> {
         match self.state {
             State::Unregistered => None,
-            State::Resting { until } => Some(until),
+            State::Resting { until, .. } => Some(until),
             State::Asking(request)
             | State::Proving { request, .. }
             | State::Checking(request)
@@ -409,7 +437,7 @@ impl Registration {
             self.state = State::Unregistered;
             return Change::Ended;
         };
-        let request = Request { next: now + after, ..Request::new(now, random) };
+        let request = Request::later(now, now + after, random);
         match &mut self.state {
             State::Proving { request: old, .. } => *old = request,
             State::Unregistered
@@ -423,7 +451,8 @@ impl Registration {
 
     fn rest(&mut self, now: Instant, random: &mut Generator) {
         let within_ttl = (self.terms.ttl / KEEPALIVES_PER_TTL).max(KEEPALIVE_INTERVAL_MIN);
-        self.state = State::Resting { until: now + jittered(KEEPALIVE_INTERVAL.min(within_ttl), random) };
+        let interval = jittered(KEEPALIVE_INTERVAL.min(within_ttl), random);
+        self.state = State::Resting { since: now, until: now + interval };
     }
 
     fn doubt(&mut self) {
@@ -462,32 +491,4 @@ impl Terms {
             maxblob: BLOB_MAX.min(answer.maxblob as usize),
         }
     }
-}
-
-impl Request {
-    fn new(now: Instant, random: &mut Generator) -> Self {
-        Self { transaction: TransactionId(random.bytes()), times: 0, last: now, next: now }
-    }
-
-    fn send(&mut self, now: Instant, wait: Duration) -> Turn {
-        let turn = if self.times == 0 { Turn::First } else { Turn::Again };
-        self.times += 1;
-        self.last = now;
-        self.next = now + wait;
-        turn
-    }
-
-    /// Measures a round trip, if the request was sent once only (Karn).
-    fn measure(self, now: Instant, rtt: &mut Rtt) {
-        if self.times == 1 {
-            rtt.measure(now.since(self.last));
-        }
-    }
-}
-
-/// Returns `time` +-10 %.
-fn jittered(time: Duration, random: &mut Generator) -> Duration {
-    // 0 to 200 thousandths more than nine tenths.
-    let thousandths = 900 + random.below(201);
-    Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 2000) / 1000 * thousandths)
 }

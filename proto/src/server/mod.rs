@@ -23,6 +23,7 @@
 //! }
 //! ```
 
+mod budget;
 mod config;
 mod cookie;
 mod index;
@@ -35,6 +36,7 @@ mod registry;
 mod relay;
 mod slab;
 mod tick;
+mod ticket;
 mod wheel;
 
 use std::collections::VecDeque;
@@ -46,24 +48,28 @@ pub use outbox::Transmit;
 pub use outcome::{Counters, DropReason, Event, Outcome};
 pub use path::{Path, Via};
 pub use registry::{PEER_TTL, PEER_TTL_SLACK};
+pub use ticket::{TICKET_LIFETIME, TicketSecret};
 
 use crate::Instant;
-use crate::keyed::{Prf, Seed};
+use crate::keyed::{Generator, Prf, Seed};
 use crate::wire::{
     self, Address, Challenge, DecodeError, ErrorCode, Frame, Keepalive, Kind, Pong, Refusal, Session,
     TransactionId, Unregister, VERSION,
 };
+use budget::Budget;
 use cookie::Cookies;
 use offers::{Offer, Offers, Stage};
 use outbox::Outbox;
 use path::Endpoint;
 use registry::{PeerSlot, Registry, Standing};
+use ticket::Tickets;
 
 /// For how long after its start a server asks to retry what it does not know. SPEC 10
 pub const RESTART_GRACE: Duration = Duration::from_millis(30_000);
 /// The `retry_after` that it then gives. SPEC 10
 pub const RESTART_RETRY: Duration = Duration::from_millis(500);
-/// Peers and offers that one [`Server::handle_timeout`] looks at, at most, so that no sweep holds datagrams up.
+/// Peers, and as many offers, that one [`Server::handle_timeout`] looks at, at most, so that no sweep holds datagrams
+/// up.
 pub const SWEEP_MAX: usize = 256;
 /// Events that wait for `poll_event`, at most; the oldest go first.
 pub const EVENTS_MAX: usize = 4096;
@@ -75,6 +81,10 @@ pub struct Server {
     cookies: Cookies,
     registry: Registry,
     offers: Offers,
+    tickets: Tickets,
+    /// Signatures that may be checked.
+    checks: Budget,
+    jitter: Generator,
     tokens: Prf,
     outbox: Outbox,
     events: VecDeque<Event>,
@@ -113,6 +123,9 @@ impl Server {
             cookies: Cookies::new(now, &seed),
             registry: Registry::new(now, config.max_peers, &seed),
             offers: Offers::new(now, config.max_offers, &seed),
+            tickets: Tickets::new(now, &seed, config.tickets),
+            checks: Budget::new(config.signature_checks),
+            jitter: Generator::new(seed.key(b'j')),
             tokens: seed.key(b't'),
             outbox: Outbox::new(),
             events: VecDeque::new(),
@@ -136,8 +149,8 @@ impl Server {
         outcome
     }
 
-    /// Does what is due: offers time out, silent peers are forgotten. Looks at no more than [`SWEEP_MAX`]; if more is
-    /// due, [`Server::poll_timeout`] says so at once.
+    /// Does what is due: offers time out, silent peers are forgotten. Looks at no more than [`SWEEP_MAX`] of each; if
+    /// more is due, [`Server::poll_timeout`] says so at once.
     pub fn handle_timeout(&mut self, now: Instant) {
         for _ in 0..SWEEP_MAX {
             if !self.outbox.has_room() {
@@ -341,7 +354,7 @@ impl Server {
     /// Ends an offer whose time is over. The notice goes to the address that paid for it, or nowhere. SPEC 11
     fn handle_offer_over(&mut self, offer: &Offer) {
         let caller =
-            self.registry.by_session(offer.caller).map(|(slot, peer)| (slot, peer.path(), peer.proved));
+            self.registry.by_session(offer.caller).map(|(slot, peer)| (slot, peer.path(), peer.endpoint));
         if let Some((slot, ..)) = caller {
             self.registry.offer_closed(slot);
         }
@@ -351,7 +364,7 @@ impl Server {
                 self.counters.offers_timed_out += 1;
                 self.event(Event::OfferTimedOut { offer: offer.id });
                 match caller {
-                    Some((_, path, proved)) if proved == offer.payer => {
+                    Some((_, path, endpoint)) if endpoint == offer.payer => {
                         let kind = Kind::Offer.number();
                         self.refuse(path, kind, offer.id.reference(), ErrorCode::Timeout.into());
                     }
@@ -363,7 +376,8 @@ impl Server {
 
     fn challenge(&mut self, now: Instant, path: Path, reference: TransactionId) -> Outcome {
         let cookie = self.cookies.issue(now, &Endpoint::from(path.remote));
-        self.send(path, &Frame::Challenge(Challenge { reference, cookie }));
+        let observed = Address::from(path.remote);
+        self.send(path, &Frame::Challenge(Challenge { reference, cookie, observed }));
         Outcome::Challenged
     }
 

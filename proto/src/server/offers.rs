@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::index::{Hash, Index};
+use super::path::Endpoint;
 use super::slab::Slab;
-use super::tick::Tick;
 use super::wheel::Wheel;
 use crate::Instant;
 use crate::keyed::{Prf, Seed};
@@ -29,8 +29,8 @@ pub(super) struct Offer {
     pub(super) caller: Session,
     pub(super) callee: Session,
     pub(super) deadline: Instant,
-    /// Proof of the address that sent the last OFFER fragment and so paid for the notice. SPEC 11
-    pub(super) payer: Tick,
+    /// The address that sent the last OFFER fragment and so paid for the notice. SPEC 11
+    pub(super) payer: Endpoint,
     pub(super) stage: Stage,
 }
 
@@ -121,7 +121,7 @@ mod tests {
             caller: Session([1; 16]),
             callee: Session([2; 16]),
             deadline,
-            payer: Tick::at(at(0)),
+            payer: Endpoint::from(std::net::SocketAddr::from(([192, 0, 2, 1], 1))),
             stage: Stage::Pending,
         }
     }

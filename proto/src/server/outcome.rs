@@ -1,6 +1,6 @@
 //! What became of a datagram, and how often each thing happened.
 
-use crate::wire::{DecodeError, ErrorCode, Kind, OfferId, PeerId};
+use crate::wire::{DecodeError, ErrorCode, HEADER, Kind, OfferId, PeerId};
 
 /// What became of one datagram. Every datagram has exactly one outcome, and every outcome is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl From<DecodeError> for DropReason {
     fn from(error: DecodeError) -> Self {
         match error {
             DecodeError::BadMagic { .. } => Self::NotOurs,
-            DecodeError::Truncated { field: "magic" | "version" | "kind", .. } => Self::NotOurs,
+            DecodeError::Truncated { had, .. } if had < HEADER => Self::NotOurs,
             DecodeError::BadVersion { .. } => Self::Version,
             DecodeError::UnknownKind { .. } => Self::UnknownKind,
             DecodeError::Truncated { .. }
@@ -99,6 +99,8 @@ pub struct Counters {
     pub registrations: u64,
     /// Peers that moved to another address.
     pub moves: u64,
+    /// Signatures of keyed identifiers that were checked.
+    pub signatures_checked: u64,
     /// Peers that were forgotten for their silence.
     pub forgotten: u64,
     /// Offers that were opened.

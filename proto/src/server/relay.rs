@@ -1,7 +1,7 @@
 //! What passes between the two peers of an open offer. SPEC 6
 
 use super::offers::{Offer, Stage};
-use super::path::Path;
+use super::path::{Endpoint, Path};
 use super::register::FULL_RETRY;
 use super::{Event, Outcome, Refused, Sender, Server};
 use crate::Instant;
@@ -120,10 +120,10 @@ impl Server {
 
     /// Makes sure that the offer is open between the two.
     fn open(&mut self, now: Instant, sender: Sender, id: OfferId, callee: Receiver) -> Result<(), Refused> {
-        let Some(proved) = self.registry.peer(sender.slot).map(|peer| peer.proved) else { return Ok(()) };
+        let payer = Endpoint::from(sender.path.remote);
         if let Some(offer) = self.offers.find_mut(&id) {
             if offer.caller == sender.session && offer.callee == callee.session {
-                offer.payer = proved;
+                offer.payer = payer;
                 return Ok(());
             }
             self.close_if_dead(&id)?;
@@ -137,7 +137,7 @@ impl Server {
             caller: sender.session,
             callee: callee.session,
             deadline: now + self.config.offer_timeout,
-            payer: proved,
+            payer,
             stage: Stage::Pending,
         };
         if self.offers.insert(offer).is_none() {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::Instant;
 
-/// Ticks in a second.
-const PER_SECOND: u64 = 64;
+/// Microseconds in a tick: 1/64 s.
+const MICROS: u64 = 15_625;
 
 /// A moment to 1/64 s, modulo 2.1 years: only differences that are far smaller mean anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,15 +15,16 @@ impl Tick {
     /// Returns the tick that `now` lies in.
     pub(super) fn at(now: Instant) -> Self {
         // Wraps on purpose.
-        Self((u128::from(now.as_micros()) * u128::from(PER_SECOND) / 1_000_000) as u32)
+        Self((now.as_micros() / MICROS) as u32)
     }
 
     /// Returns the least time that can have passed from `earlier` until now; zero if that is later.
     pub(super) fn since(self, earlier: Self) -> Duration {
         let ticks = self.0.wrapping_sub(earlier.0).cast_signed();
-        // A tick is a whole interval: from the end of one to the start of another passes one less.
-        let whole = u64::from(u32::try_from(ticks - 1).unwrap_or(0));
-        Duration::from_micros(whole * 1_000_000 / PER_SECOND)
+        // A tick is a whole interval: from the end of one to the start of another passes one less. Cookies bring any
+        // tick, so the farthest too.
+        let whole = u64::from(u32::try_from(ticks.saturating_sub(1)).unwrap_or(0));
+        Duration::from_micros(whole * MICROS)
     }
 
     /// Tells whether this lies after `other`.
@@ -64,9 +65,15 @@ mod tests {
 
     #[test]
     fn differences_survive_the_wrap() {
-        let wrap = (1u64 << 32) / PER_SECOND;
+        let wrap = (1u64 << 32) * MICROS / 1_000_000;
         assert!(seconds(wrap + 5).is_after(seconds(wrap - 5)));
         assert!(seconds(wrap + 5).since(seconds(wrap - 5)) > Duration::from_millis(9900));
         assert_eq!(seconds(wrap - 5).since(seconds(wrap + 5)), Duration::ZERO);
+    }
+
+    #[test]
+    fn tick_half_a_turn_away_counts_as_later() {
+        let far = Tick(1 << 31);
+        assert_eq!((Tick(0).since(far), far.since(Tick(0))), (Duration::ZERO, Duration::ZERO));
     }
 }

@@ -53,7 +53,8 @@ impl Wheel {
     /// Takes the next item that may be due.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<u32> {
         let current = now.as_micros() / self.width;
-        // After a long pause every bucket is due once; more turns would find nothing.
+        // After a long pause every bucket is due, once: more turns would only come by the same items again.
+        self.cursor = self.cursor.max(current.saturating_sub(BUCKETS));
         while self.cursor < current {
             let head = &mut self.heads[(self.cursor % BUCKETS) as usize];
             if *head != END {
@@ -139,6 +140,20 @@ mod tests {
         let mut due: Vec<_> = std::iter::from_fn(|| wheel.pop_due(at(10_000_000))).collect();
         due.sort_unstable();
         assert_eq!(due, (0..16).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn long_pause_costs_no_turns() {
+        let mut wheel = wheel();
+        let years = 100_000_000_000;
+        wheel.schedule(1, at(years + 60_000));
+        let mut looks = 0;
+        while wheel.pop_due(at(years)).is_some() {
+            wheel.schedule(1, at(years + 60_000));
+            looks += 1;
+        }
+        assert!(looks <= 2, "{looks}");
+        assert_eq!(wheel.pop_due(at(years + 61_000)), Some(1));
     }
 
     #[test]

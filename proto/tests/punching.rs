@@ -1,0 +1,99 @@
+//! Two peers that were told to start at the same moment find a path wherever their NATs allow one.
+
+mod rig;
+
+use rig::{Home, Pair, bad, count, ms, secs};
+use roundtable_proto::client::Event;
+use roundtable_proto::vnet::{Behaviour, Dependence, Link, Unasked};
+
+const SEED: u64 = 3;
+
+/// Has two peers call and punch, and counts the paths and the failures of each.
+fn punch(homes: [Home; 2], links: [Link; 2]) -> [(usize, usize); 2] {
+    let mut pair = Pair::registered(SEED, homes, links, [1_000, 1_000]);
+    let offer = pair.call();
+    assert!(pair.run_to(secs(30), Pair::is_complete).is_some(), "{homes:?}; {}", pair.world.whereabouts());
+    let punched = pair.world.command(pair.caller.seat, |client, now| client.punch(now, offer));
+    assert!(punched.is_ok(), "{punched:?}");
+    pair.run(secs(12));
+    [pair.caller, pair.callee].map(|resident| {
+        (
+            count(&pair.world, &resident, |event| matches!(event, Event::Path { .. })),
+            count(&pair.world, &resident, |event| matches!(event, Event::PunchFailed { .. })),
+        )
+    })
+}
+
+fn links() -> [Link; 2] {
+    [Link::after(ms(20)), Link::after(ms(50))]
+}
+
+const PATH: [(usize, usize); 2] = [(1, 0), (1, 0)];
+const NO_PATH: [(usize, usize); 2] = [(0, 1), (0, 1)];
+
+/// A home as far as punching is concerned: does its port depend on the remote, and whom does it let in?
+fn homes() -> Vec<(Home, bool, Option<Dependence>)> {
+    let cones = [
+        (Behaviour::full_cone(), Dependence::EndpointIndependent),
+        (Behaviour::address_restricted(), Dependence::AddressDependent),
+        (Behaviour::port_restricted(), Dependence::AddressAndPortDependent),
+    ];
+    let mut homes = vec![
+        (Home::Open, false, None),
+        (Home::Nat(Behaviour::symmetric()), true, Some(Dependence::AddressAndPortDependent)),
+        (
+            Home::Nat(Behaviour::new(Dependence::AddressDependent, Dependence::AddressDependent)),
+            true,
+            Some(Dependence::AddressDependent),
+        ),
+    ];
+    for (behaviour, filtering) in cones {
+        homes.push((Home::Nat(behaviour), false, Some(filtering)));
+        homes.push((Home::Carrier(behaviour), false, Some(filtering)));
+    }
+    homes
+}
+
+/// A side whose port cannot be foreseen needs another side that it can find and that lets in an unforeseen port.
+fn can_work(a: &(Home, bool, Option<Dependence>), b: &(Home, bool, Option<Dependence>)) -> bool {
+    let finds = |moving: bool, other: &(Home, bool, Option<Dependence>)| {
+        !moving || !other.1 && other.2 != Some(Dependence::AddressAndPortDependent)
+    };
+    finds(a.1, b) && finds(b.1, a)
+}
+
+#[test]
+fn both_sides_find_a_path_for_each_pair_of_nats_that_allows_one_and_fail_for_each_that_does_not() {
+    let mut worked = 0;
+    for a in &homes() {
+        for b in &homes() {
+            let expected = if can_work(a, b) { PATH } else { NO_PATH };
+            assert_eq!(punch([a.0, b.0], links()), expected, "{:?} and {:?}", a.0, b.0);
+            worked += usize::from(expected == PATH);
+        }
+    }
+    assert_eq!((homes().len(), worked), (9, 69));
+}
+
+#[test]
+fn ipv6_firewalls_open_for_each_other() {
+    let home = Home::Firewall(Behaviour::port_restricted());
+    assert_eq!(punch([home, home], links()), PATH);
+}
+
+#[test]
+fn path_is_found_at_twenty_percent_loss_with_reordering() {
+    let home = Home::Nat(Behaviour::port_restricted());
+    for delay in [5, 20, 80] {
+        let links = [Link::symmetric(bad(ms(10), 0.2)), Link::symmetric(bad(ms(delay), 0.2))];
+        assert_eq!(punch([home, home], links), PATH, "{delay} ms");
+    }
+}
+
+#[test]
+fn simultaneous_start_keeps_routers_that_accept_unasked_packets_from_taking_the_flow() {
+    let home = Home::Nat(Behaviour { unasked: Unasked::Accept, ..Behaviour::port_restricted() });
+    for (a, b) in [(5, 5), (5, 100), (100, 5), (40, 60)] {
+        assert_eq!(punch([home, home], [Link::after(ms(a)), Link::after(ms(b))]), PATH, "{a} and {b} ms");
+    }
+}

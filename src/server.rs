@@ -136,7 +136,6 @@ impl Server {
             plain_ids: config.plainids,
             offer_timeout: config.offer_timeout(),
             events: log::log_enabled!(log::Level::Debug),
-            ..engine::Config::default()
         };
         log::info!("receive buffer of {} bytes granted", socket.receive_buffer());
         Ok(Self {

@@ -31,6 +31,8 @@ pub const RTO_MAX: Duration = Duration::from_secs(3);
 /// Upper bound between two REGISTERs to a silent server. SPEC 5
 pub const REGISTER_RTO_MAX: Duration = Duration::from_secs(8);
 
+/// Fragments that are acknowledged at once, however short the time since the first of them. SPEC 7
+pub const ACK_EVERY: u32 = 8;
 /// Before an incomplete blob is acknowledged. SPEC 7
 pub const ACK_DELAY: Duration = Duration::from_millis(10);
 /// Before an incomplete blob is acknowledged again, doubling. One acknowledgement answers a whole train, so a lost one

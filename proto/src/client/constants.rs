@@ -12,6 +12,8 @@ pub const KEEPALIVE_INTERVAL_MIN: Duration = Duration::from_secs(1);
 pub const KEEPALIVES_PER_TTL: u32 = 3;
 /// A cookie is accepted for this long. SPEC 5
 pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60);
+/// A ticket is accepted for this long; the registration is renewed when half of it is over. SPEC 5
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(3600);
 /// Requests without an answer after which the server counts as silent. SPEC 5
 pub const SILENT_AFTER: u32 = 3;
 /// UNREGISTERs sent before the client goes without an answer. SPEC 5
@@ -31,6 +33,8 @@ pub const RTO_MAX: Duration = Duration::from_secs(3);
 /// Upper bound between two REGISTERs to a silent server. SPEC 5
 pub const REGISTER_RTO_MAX: Duration = Duration::from_secs(8);
 
+/// Fragments that are acknowledged at once, however short the time since the first of them. SPEC 7
+pub const ACK_EVERY: u32 = 8;
 /// Before an incomplete blob is acknowledged. SPEC 7
 pub const ACK_DELAY: Duration = Duration::from_millis(10);
 /// Before an incomplete blob is acknowledged again, doubling. One acknowledgement answers a whole train, so a lost one

@@ -12,6 +12,8 @@ pub const KEEPALIVE_INTERVAL_MIN: Duration = Duration::from_secs(1);
 pub const KEEPALIVES_PER_TTL: u32 = 3;
 /// A cookie is accepted for this long. SPEC 5
 pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60);
+/// A ticket is accepted for this long; the registration is renewed when half of it is over. SPEC 5
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(3600);
 /// Requests without an answer after which the server counts as silent. SPEC 5
 pub const SILENT_AFTER: u32 = 3;
 /// UNREGISTERs sent before the client goes without an answer. SPEC 5

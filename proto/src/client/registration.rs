@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::constants::{
     CHALLENGES_AT_ONCE, COOKIE_LIFETIME, KEEPALIVE_INTERVAL, KEEPALIVE_INTERVAL_MIN, KEEPALIVES_PER_TTL,
-    OFFER_TIMEOUT, REGISTER_RTO_MAX, RTO_INITIAL, SILENT_AFTER, UNREGISTERS_MAX,
+    OFFER_TIMEOUT, REGISTER_RTO_MAX, RTO_INITIAL, SILENT_AFTER, TICKET_LIFETIME, UNREGISTERS_MAX,
 };
 use super::counters::DropReason;
 use super::event::{Event, RefusalCode};
@@ -352,6 +352,7 @@ impl Registration {
         }
         match self.state {
             State::Unregistered => {}
+            State::Resting { .. } if self.is_ticket_old(now) => self.ask(now, random),
             State::Resting { .. } => self.state = State::Checking(Request::new(now, random)),
             State::Asking(request) => self.report_after(request.times, out),
             State::Proving { request, proof } => {
@@ -424,6 +425,10 @@ impl Registration {
             | State::Checking(request)
             | State::Leaving(request) => Some(request.next),
         }
+    }
+
+    fn is_ticket_old(&self, now: Instant) -> bool {
+        self.ticket != Ticket::NONE && self.proved + TICKET_LIFETIME / 2 <= now
     }
 
     fn ask(&mut self, now: Instant, random: &mut Generator) {

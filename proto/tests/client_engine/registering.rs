@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use roundtable_proto::client::{
     CHALLENGES_AT_ONCE, COOKIE_LIFETIME, DropReason, Event, Handled, KEEPALIVE_INTERVAL, RTO_INITIAL,
-    RefusalCode,
+    RefusalCode, TICKET_LIFETIME,
 };
 use roundtable_proto::wire::{
-    Address, Challenge, Cookie, ErrorCode, Frame, Keepalive, Kind, Pong, Refusal, Register, Session,
-    Signature, Ticket, TransactionId, Unregister, Zeros,
+    Address, Challenge, Cookie, ErrorCode, Frame, Keepalive, Kind, Pong, Refusal, Register, Registered,
+    Session, Signature, Ticket, TransactionId, Unregister, Zeros,
 };
 
 use crate::rig::{OBSERVED, ROUND_TRIP, Rig, SERVER, SESSION, address, identifier, observed, registered};
@@ -129,6 +129,37 @@ fn keepalive_goes_out_every_20_seconds_and_its_answer_rests_it() {
         assert_eq!(rig.hear(&Frame::KeepaliveReply(keepalive)), Handled::Ours);
         assert_eq!(rig.hear(&Frame::KeepaliveReply(keepalive)), Handled::Dropped(DropReason::Reference));
         assert_eq!((rig.kinds(), rig.events()), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn old_ticket_is_renewed_by_a_register_in_place_of_a_keepalive() {
+    let mut rig = Rig::new(1);
+    rig.client.register(rig.now);
+    let first = rig.register_sent();
+    rig.hear(&challenge(first.transaction));
+    let second = rig.register_sent();
+    let ticket = Ticket([7; 16]);
+    rig.hear(&Frame::Registered(Registered { ticket, ..registered(second.transaction, SESSION) }));
+    let proved_at = rig.now;
+    rig.events();
+    loop {
+        rig.pass_to_timeout();
+        let keepalive = rig.sent(|frames| match frames {
+            [Frame::Keepalive(keepalive)] => Some(*keepalive),
+            [Frame::Register(register)] => {
+                assert_eq!((register.session, register.ticket), (SESSION, ticket));
+                None
+            }
+            other => panic!("sent {other:?}"),
+        });
+        let age = rig.now.since(proved_at);
+        let Some(keepalive) = keepalive else {
+            assert!(age >= TICKET_LIFETIME / 2 && rig.events().is_empty());
+            return;
+        };
+        assert!(age < TICKET_LIFETIME / 2);
+        rig.hear(&Frame::KeepaliveReply(keepalive));
     }
 }
 

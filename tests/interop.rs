@@ -20,6 +20,8 @@ const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/client.p
 const INTERRUPTED: i32 = 130;
 /// Seconds for a Python client altogether.
 const PATIENCE: &str = "50";
+/// Seconds that a Python client stays for what else belongs to a call: the other one may be slow.
+const LINGER: &str = "2";
 const RUST_ID: &str = "6ba7b810-9dad-41d1-80b4-00c04fd430c8";
 const PYTHON_ID: &str = "0f0e0d0c-0b0a-4908-8706-050403020100";
 /// Offers and answers: a small pair and a large one.
@@ -167,13 +169,20 @@ fn python_clients_call_each_other() {
             answer,
             "--offer-out",
             &offers,
+            "--candidates",
+            "2",
             "--linger",
-            "0.2",
+            LINGER,
         ]);
         let saved = ground.path("answer");
         let call = ["--id", RUST_ID, "--to", PYTHON_ID, "--offer", offer, "--answer-out", &saved];
-        assert_has(&events(ground.python("call", &[&call[..], &["--punch"]].concat()).wait()), "path");
-        events(listener.wait());
+        let further = ["--punch", "--candidates", "3", "--linger", LINGER];
+        let called = events(ground.python("call", &[&call[..], &further].concat()).wait());
+        let listened = events(listener.wait());
+        for (events, count) in [(called, 2), (listened, 3)] {
+            assert_has(&events, "path");
+            assert_eq!(candidate_lengths(&events).len(), count, "{events:?}");
+        }
         assert_same(only_file(&offers), offer);
         assert_same(&saved, answer);
     }

@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import sys
+from collections import deque
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -65,7 +66,7 @@ def report(event: rt.Event) -> None:
 
 
 class Session:
-    """A ``UdpClient`` with a deadline, that reports every event it passes on."""
+    """A ``UdpClient`` with a deadline, that reports every event, whether or not somebody takes it."""
 
     def __init__(self, args: argparse.Namespace, identifier: bytes):
         try:
@@ -73,24 +74,35 @@ class Session:
         except OSError as error:
             raise Failure(f"{args.host}:{args.port}: {error}") from None
         self.core = self.udp.core
+        self.queue: deque[rt.Event] = deque()  # reported, but not yet taken
         self.deadline = rt.now_ms() + args.timeout * 1000 if args.timeout else rt.NEVER
 
     def events(self, until: float = rt.NEVER) -> Iterator[rt.Event]:
         """Events until the given time or the deadline."""
         while True:
-            left = min(until, self.deadline) - rt.now_ms()
-            if left <= 0:
-                return
-            for event in self.udp.step(min(left, 3_600_000)):
-                report(event)
+            while self.queue:
+                event = self.queue.popleft()
                 if event.name == "registration_failed":
                     raise Failure(f"registration failed: {event['reason']}, detail {event['detail']}")
                 yield event
+            left = min(until, self.deadline) - rt.now_ms()
+            if left <= 0:
+                return
+            # Several events may come at once, and who takes them may stop at any: so all are reported first.
+            for event in self.udp.step(min(left, 3_600_000)):
+                report(event)
+                self.queue.append(event)
 
     def linger(self, quiet: float) -> None:
-        """Stay until nothing has come for ``quiet`` milliseconds, to acknowledge what the peer repeats."""
+        """Stay until nothing has come for ``quiet`` milliseconds, and no hole is being punched.
+
+        So what the peer repeats is acknowledged, and what still belongs to the call (candidates, a path) is reported.
+        """
         since = rt.now_ms()
-        while (until := max(since, self.core.last_heard) + quiet) > rt.now_ms() and rt.now_ms() < self.deadline:
+        while rt.now_ms() < self.deadline:
+            until = max(max(since, self.core.last_heard) + quiet, self.core.punching_until())
+            if until <= rt.now_ms():
+                return
             for _ in self.events(until):
                 since = rt.now_ms()
 
@@ -98,6 +110,7 @@ class Session:
         """UNREGISTER, so that the identifier is free at once, and close the socket."""
         try:
             self.deadline = rt.NEVER
+            self.queue.clear()
             if self.core.state not in (rt.State.UNREGISTERED, rt.State.FAILED):
                 self.core.unregister(rt.now_ms())
                 for event in self.events(rt.now_ms() + 5_000):
@@ -222,7 +235,7 @@ def parser() -> argparse.ArgumentParser:
 
     command("ping", ping, 15, "Ask for the observed address.")
     sub = command("listen", listen, 0, "Register and answer offers.")
-    peer(sub, 2.0)
+    peer(sub, rt.OFFER_LINGER / 1000)
     sub.add_argument("--answer", type=Path, help="file with the answer")
     sub.add_argument("--decline", action="store_true", help="decline instead")
     sub.add_argument("--count", type=int, default=0, metavar="N", help="exit after N offers (default: never)")

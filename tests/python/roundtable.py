@@ -48,8 +48,10 @@ RTO_MIN = 100
 RTO_MAX = 3_000
 REGISTER_RTO_MAX = 8_000
 ACK_DELAY = 10
-NUDGE = 1_000
+NUDGE = 50
+ACK_EVERY = 8
 WINDOW_INITIAL = 16
+WINDOW_MIN = 8
 REORDER_THRESHOLD = 3
 OFFER_REPEAT = 2_000
 OFFER_LINGER = 5_000
@@ -61,10 +63,8 @@ FINISHED_MAX = 256
 PROBE_INTERVAL = 50
 PROBE_TIME = 5_000
 
-# Numbers that stand in the text of sections 5 and 7.
+# A number that stands in the text of section 5.
 TRIES = 3  # KEEPALIVE and UNREGISTER: sent this often in all
-WINDOW_MIN = 4  # fragments; the window is never halved below
-ACK_EVERY = 8  # fragments; so many are acknowledged without delay
 
 # Choices of this client, which the specification leaves open.
 PINGS_MAX = 16  # PINGs whose answers are awaited at once
@@ -911,6 +911,10 @@ class Client:
             call.punch.wanted = True
             self._start_punch(now, call)
 
+    def punching_until(self) -> float:
+        """When the last of the punches under way will have failed, if no path is proved before; -NEVER without one."""
+        return max((call.punch.until for call in self.calls.values() if call.punch.until != NEVER), default=-NEVER)
+
     def events(self) -> list[Event]:
         """What has happened since the last call."""
         events, self._events = self._events, []
@@ -1343,6 +1347,7 @@ class Client:
         punch = call.punch
         if (punch.token, punch.peer) == (frame["token"], frame["peer"]):
             return  # a repeat: it starts nothing anew
+        self.last_heard = now
         punch.token, punch.peer, punch.path = frame["token"], frame["peer"], None
         if punch.peer is None or punch.peer.version not in self.families:
             self._fail_punch(call, "no_address")
@@ -1366,6 +1371,7 @@ class Client:
             return
         punch = call.punch
         if frame.kind == Kind.PROBE:
+            self.last_heard = now
             self._send_to(source, Kind.PROBE_REPLY, offer=call.offer, token=punch.token,
                           transaction=frame["transaction"], observed=source)
             if punch.probe_at != NEVER and source != punch.peer:

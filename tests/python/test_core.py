@@ -7,10 +7,14 @@ The server here is test code: just enough of sections 5, 6 and 8 to debug a clie
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import heapq
+import io
 import itertools
 import json
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -19,12 +23,18 @@ import threading
 import unittest
 from pathlib import Path
 from typing import Any, Callable, Optional
+from unittest import mock
 
+import client
 import roundtable as rt
 from roundtable import Address, Client, Code, Event, Kind
 
 SERVER = Address("198.51.100.1", 3478)
 PROXY = Address("203.0.113.9", 4000)
+SPEC = Path(__file__).resolve().parents[2] / "proto" / "SPEC.md"
+#: Constants of section 10 for what this client does not do: keyed identifiers, sealed blobs, peer addresses.
+NOT_HERE = {"TICKET_LIFETIME", "OFFER_WINDOW", "OFFERS_REMEMBERED", "OFFERS_PER_SENDER", "PEER_ADDRESS_MAX",
+            "SERVERS_MAX", "SERVER_PORT"}
 
 
 class FakeServer:
@@ -249,6 +259,16 @@ class Pair(unittest.TestCase):
         self.assertEqual(net.got(a, "answered")[-1]["blob"], blob_of(answer, 8))
         self.assertEqual(net.got(a, "failed") + net.got(b, "failed"), [])
         return offer
+
+
+class ConstantsTest(unittest.TestCase):
+    def test_they_are_those_of_section_10(self) -> None:
+        section = re.split(r"(?m)^## ", SPEC.read_text())[10]
+        self.assertTrue(section.startswith("10 Constants"), section[:40])
+        rows = {name: int(value) for name, value in re.findall(r"(?m)^\| ([A-Z_]+) \| (\d+) \|", section)}
+        self.assertGreater(len(rows), len(NOT_HERE))
+        self.assertEqual({name: getattr(rt, name, None) for name in rows if name not in NOT_HERE},
+                         {name: value for name, value in rows.items() if name not in NOT_HERE})
 
 
 class CodecTest(unittest.TestCase):
@@ -682,6 +702,19 @@ class CallTest(Pair):
         net.run(20)
         self.assertEqual([frame["bitmap"] for frame in net.sent(Kind.ACK)], [0xFF, 0xFFFF])
 
+    def test_an_incomplete_blob_is_nudged_for(self) -> None:
+        net, a, b = self.pair()
+        net.drop = lambda source, to, data: data[3] == Kind.OFFER and rt.decode(data)["index"] == 1
+        start = net.now
+        a.offer(net.now, b.identifier, blob_of(3000))
+        times: list[float] = []
+        while net.now - start < 400:
+            net.run(1)
+            times += [net.now] * (len(net.sent(Kind.ACK)) - len(times))
+        waits = [round((later - earlier) / rt.NUDGE) for earlier, later in zip(times, times[1:])]
+        self.assertEqual(waits[:3], [1, 2, 4][:len(waits)])
+        self.assertGreaterEqual(len(waits), 2)
+
     def test_errors_by_kind(self) -> None:
         net, a, b = self.pair()
         offer = self.call(net, a, b)
@@ -906,6 +939,18 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual((code, err), (0, ""), lines)
         self.assertEqual(len([line for line in lines if line["event"] == "candidate"]), 10)
         self.assertEqual([path.read_bytes() for path in (self.directory / "offers").iterdir()], [blob_of(20_000)])
+
+    def test_what_comes_with_the_last_event_is_reported_and_kept(self) -> None:
+        args = argparse.Namespace(host=self.loopback.host, port=self.loopback.port, drop=0, seed=1, timeout=5)
+        session = client.Session(args, b"i" * 16 + bytes(16))
+        self.addCleanup(session.udp.close)
+        steps = [[Event(name, {}) for name in ("delivered", "candidate", "path")]]
+        printed = io.StringIO()
+        with mock.patch.object(session.udp, "step", lambda wait: steps.pop()), contextlib.redirect_stdout(printed):
+            self.assertEqual(next(session.events()).name, "delivered")
+            self.assertEqual(next(session.events()).name, "candidate")
+        names = [json.loads(line)["event"] for line in printed.getvalue().splitlines()]
+        self.assertEqual(names, ["delivered", "candidate", "path"])
 
     def test_decline_and_unknown_peer(self) -> None:
         code, _, err = self.finish(self.caller())

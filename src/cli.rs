@@ -30,7 +30,7 @@ pub fn run(config: &Config, origin: &Origin) -> Result<(), Failure> {
 async fn serve(config: &Config, origin: &Origin) -> Result<(), Failure> {
     // Before anything is printed: whoever reads the address may send a signal at once.
     let shutdown = shutdown_signal().map_err(Failure::Runtime)?;
-    let server = Server::bind(config).map_err(|source| Failure::bind(config, source))?;
+    let server = Server::bind(config).map_err(|error| Failure::start(config, error))?;
     announce(config, &format!("listening on {} (udp)", server.local_addr()));
     match origin {
         Origin::File(path) => log::info!("configuration read from {}", path.display()),
@@ -56,7 +56,7 @@ pub fn print(line: &str) {
 
 /// Takes over the signals that ask the process to end, and gives the name of the first that comes.
 #[cfg(unix)]
-fn shutdown_signal() -> io::Result<impl Future<Output = &'static str>> {
+pub(crate) fn shutdown_signal() -> io::Result<impl Future<Output = &'static str>> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -71,7 +71,7 @@ fn shutdown_signal() -> io::Result<impl Future<Output = &'static str>> {
 
 /// Takes over the signal that asks the process to end, and gives its name when it comes.
 #[cfg(windows)]
-fn shutdown_signal() -> io::Result<impl Future<Output = &'static str>> {
+pub(crate) fn shutdown_signal() -> io::Result<impl Future<Output = &'static str>> {
     let mut interrupt = tokio::signal::windows::ctrl_c()?;
     Ok(async move {
         interrupt.recv().await;

@@ -27,6 +27,8 @@ pub type MaxPeers = Ranged<1, 16_000_000>;
 pub type MaxOffers = Ranged<1, 4_000_000>;
 /// Offers open at one time of one caller.
 pub type MaxPeerOffers = Ranged<1, 1000>;
+/// Signatures checked in one second.
+pub type SignatureChecks = Ranged<0, 1_000_000>;
 /// Bytes of the largest blob that is relayed. Its upper end is `BLOB_MAX` of SPEC 10.
 pub type MaxBlob = Ranged<1024, 65_536>;
 
@@ -63,6 +65,10 @@ pub struct Config {
     pub maxblob: MaxBlob,
     /// Whether peers may register plain identifiers, which anybody may take while they are free.
     pub plainids: bool,
+    /// Signatures of keyed identifiers checked in one second: what registrations may take from relaying.
+    pub signaturechecks: SignatureChecks,
+    /// The file that keeps the secret of tickets over a restart; unset: the secret ends with the process.
+    pub secretfile: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -78,6 +84,8 @@ impl Default for Config {
             maxpeeroffers: MaxPeerOffers::constant::<16>(),
             maxblob: MaxBlob::constant::<65_536>(),
             plainids: true,
+            signaturechecks: SignatureChecks::constant::<5000>(),
+            secretfile: None,
         }
     }
 }
@@ -158,7 +166,8 @@ mod tests {
     #[test]
     fn every_key_can_be_set() {
         let text = "loglevel: debug\nlogfile: /tmp/log\nlocalport: 0\ntimeout: 3600\nlocaladdress: '::1'\n\
-                    maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n";
+                    maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n\
+                    signaturechecks: 7\nsecretfile: /tmp/secret\n";
         let expected = Config {
             loglevel: LogLevel::Debug,
             logfile: Some("/tmp/log".into()),
@@ -170,6 +179,8 @@ mod tests {
             maxpeeroffers: MaxPeerOffers::constant::<3>(),
             maxblob: MaxBlob::constant::<1024>(),
             plainids: false,
+            signaturechecks: SignatureChecks::constant::<7>(),
+            secretfile: Some("/tmp/secret".into()),
         };
         assert_eq!(Config::from_yaml(text, Path::new("c")).unwrap(), expected);
         assert_eq!(expected.offer_timeout(), Duration::from_secs(3600));

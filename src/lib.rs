@@ -15,13 +15,14 @@ pub mod logging;
 pub mod pinger;
 #[cfg(feature = "cli")]
 pub mod probe;
+pub mod secret_file;
 mod seed;
 pub mod server;
 mod socket;
 
 pub use client::Client;
 pub use roundtable_proto as proto;
-pub use server::{Server, Stats, StatsHandle};
+pub use server::{Server, StartError, Stats, StatsHandle};
 
 /// The README's examples are compiled with the documentation's.
 #[cfg(doctest)]

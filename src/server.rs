@@ -3,15 +3,18 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use roundtable_proto::server::{self as engine, Counters};
+use roundtable_proto::Seed;
+use roundtable_proto::server::{self as engine, Counters, TicketSecret};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::secret_file::{self, SecretFileError};
 use crate::seed;
 use crate::socket::{Arrivals, Socket};
 
@@ -34,7 +37,7 @@ const WARN_INTERVAL: Duration = Duration::from_secs(10);
 /// let stats = server.stats();
 /// server.run(async { /* until this future ends */ }).await?;
 /// assert_eq!(stats.snapshot().peers, 0);
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
 pub struct Server {
@@ -50,6 +53,32 @@ pub struct Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Why a server cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The address cannot be bound, or the operating system gives no random bytes.
+    System(io::Error),
+    /// The file of `secretfile` is refused.
+    Secret(SecretFileError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(error) => error.fmt(f),
+            Self::Secret(error) => write!(f, "secretfile: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
     }
 }
 
@@ -91,12 +120,14 @@ impl Server {
     /// Binds the configured address and port. Must be called within a tokio runtime with I/O and time.
     ///
     /// # Errors
-    /// The operating system's, where the address cannot be bound or no random bytes can be had.
-    pub fn bind(config: &Config) -> io::Result<Self> {
+    /// [`StartError`], which says whose fault it is.
+    pub fn bind(config: &Config) -> Result<Self, StartError> {
         let socket = Socket::bind(config.localaddress, config.localport)?;
         let address = socket.local_addr()?;
         let clock = Clock::start();
         let limits = engine::Config {
+            signature_checks: config.signaturechecks.get(),
+            tickets: config.secretfile.as_deref().map(ticket_secret).transpose()?,
             max_peers: config.maxpeers.get(),
             max_offers: config.maxoffers.get(),
             // The key's range ends far below.
@@ -225,4 +256,11 @@ impl Server {
         stats.counters.clone_from(self.engine.counters());
         stats.transport = self.transport;
     }
+}
+
+/// Reads the secret that outlives the process, and the date with it.
+fn ticket_secret(path: &Path) -> Result<TicketSecret, StartError> {
+    let key = Seed(secret_file::load_or_create(path).map_err(StartError::Secret)?);
+    let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    Ok(TicketSecret { key, unix_time })
 }

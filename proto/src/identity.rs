@@ -20,6 +20,46 @@ pub struct SecretKey {
     identifier: PeerId,
 }
 
+/// Who a client is, and what it needs to prove that.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// An identifier that needs no proof: a UUID.
+    Plain(PeerId),
+    /// A key, whose public half is the identifier.
+    Keyed(Box<SecretKey>),
+}
+
+impl Identity {
+    /// Returns the identifier that others call.
+    #[must_use]
+    pub const fn identifier(&self) -> PeerId {
+        match self {
+            Self::Plain(identifier) => *identifier,
+            Self::Keyed(key) => key.identifier,
+        }
+    }
+
+    /// Signs a REGISTER, where that is needed.
+    pub(crate) fn sign_register(&self, cookie: &Cookie, observed: &Address) -> Signature {
+        match self {
+            Self::Plain(_) => Signature::NONE,
+            Self::Keyed(key) => key.sign_register(cookie, observed),
+        }
+    }
+}
+
+impl From<PeerId> for Identity {
+    fn from(identifier: PeerId) -> Self {
+        Self::Plain(identifier)
+    }
+}
+
+impl From<SecretKey> for Identity {
+    fn from(key: SecretKey) -> Self {
+        Self::Keyed(Box::new(key))
+    }
+}
+
 /// The seed gives no usable identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeedError {
@@ -106,8 +146,14 @@ impl SecretKey {
         self.sign(&register_message(&self.identifier, cookie, observed))
     }
 
-    fn sign(&self, message: &[u8]) -> Signature {
+    pub(crate) fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.signing.sign(message).to_bytes())
+    }
+
+    /// Returns the X25519 secret that belongs to the same seed: the first half of its SHA-512, not yet clamped.
+    /// SPEC 13
+    pub(crate) fn agreement_secret(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.signing.to_scalar_bytes())
     }
 }
 
@@ -140,9 +186,18 @@ fn register_message(identifier: &PeerId, cookie: &Cookie, observed: &Address) ->
 }
 
 /// Verifies strictly: canonical S and R, neither key nor R of small order, the equation without the cofactor. SPEC 5
-fn verify(identifier: &PeerId, message: &[u8], signature: &Signature) -> Result<(), IdentityError> {
+pub(crate) fn verify(
+    identifier: &PeerId,
+    message: &[u8],
+    signature: &Signature,
+) -> Result<(), IdentityError> {
     let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
     public_key(identifier)?.verify_strict(message, &signature).map_err(|_| IdentityError::BadSignature)
+}
+
+/// Returns the X25519 public key that belongs to a keyed identifier: u = (1 + y) / (1 - y). SPEC 13
+pub(crate) fn agreement_key(identifier: &PeerId) -> Result<[u8; 32], IdentityError> {
+    Ok(public_key(identifier)?.to_montgomery().to_bytes())
 }
 
 fn public_key(identifier: &PeerId) -> Result<VerifyingKey, IdentityError> {
@@ -236,7 +291,7 @@ mod tests {
             bytes[0] = low;
             for last in [0x7F, 0xFF] {
                 bytes[31] = last;
-                assert_eq!(public_key(&PeerId::from_bytes(bytes).unwrap()), Err(IdentityError::BadKey));
+                assert_eq!(agreement_key(&PeerId::from_bytes(bytes).unwrap()), Err(IdentityError::BadKey));
             }
         }
         bytes[0] = 0xEC;

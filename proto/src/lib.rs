@@ -5,6 +5,8 @@
 //!
 //! * [`identity`] is who a keyed peer is, and the proof of it.
 //! * [`wire`] turns bytes into frames and back, totally and canonically.
+//! * [`peer_address`] is the line of text that a user hands out.
+//! * [`seal`] makes blobs that only the other peer can read.
 //! * [`server`] is the rendezvous: who is where, which offers are open, what is relayed to whom.
 //! * [`client`] is a peer: registration, keepalive, calls, retransmission, hole punching.
 //! * `vnet` (feature `virtual-network`) runs both against each other in virtual time.
@@ -15,6 +17,8 @@
 pub mod client;
 pub mod identity;
 mod keyed;
+pub mod peer_address;
+pub mod seal;
 pub mod server;
 mod time;
 #[cfg(feature = "virtual-network")]

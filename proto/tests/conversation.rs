@@ -1,4 +1,4 @@
-//! The annotated conversation of SPEC 14 is what the engines say to each other, byte for byte.
+//! The annotated conversation of SPEC 16 is what the engines say to each other, byte for byte.
 //!
 //! After a change of the protocol, `UPDATE_SPEC=1 cargo test -p roundtable-proto --test conversation` writes it anew.
 
@@ -14,7 +14,7 @@ use roundtable_proto::server::{self, Path, Server};
 use roundtable_proto::wire::{self, ErrorCode, Kind, PeerId, layout};
 use roundtable_proto::{Instant, Seed};
 
-const BEGIN: &str = "## 14 A whole conversation\n";
+const BEGIN: &str = "## 16 A whole conversation\n";
 const SERVER: &str = "203.0.113.1:1066";
 const CALLER: &str = "198.51.100.7:40123";
 const CALLEE: &str = "192.0.2.33:50321";
@@ -47,7 +47,11 @@ fn name(of: SocketAddr) -> &'static str {
 
 fn peer(now: Instant, uuid: &str, seed: u64) -> Client {
     let identifier: PeerId = uuid.parse().unwrap();
-    Client::new(now, client::Config { server: address(SERVER), identifier }, Seed::from_number(seed))
+    Client::new(
+        now,
+        client::Config { server: address(SERVER), identity: identifier.into() },
+        Seed::from_number(seed),
+    )
 }
 
 impl Talk {
@@ -227,5 +231,5 @@ fn conversation_in_the_spec_is_what_the_engines_say() {
         std::fs::write(&path, &expected).unwrap();
         return;
     }
-    assert!(spec == expected, "SPEC.md, section 14 is not what the engines say; see the top of this test");
+    assert!(spec == expected, "SPEC.md, section 16 is not what the engines say; see the top of this test");
 }

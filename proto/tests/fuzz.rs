@@ -5,6 +5,15 @@
 //! names its seed.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its data is not as it should be")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "fuzzing goes on for as long as it is told"
+)]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the application of a fuzzed client cares for few events"
+)]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -128,7 +137,7 @@ fn server_engine(random: &mut Random) {
     let here: SocketAddr = "203.0.113.1:1066".parse().unwrap();
     let mut clients: Vec<Client> = (0..4)
         .map(|number| {
-            let config = client::Config { server: here, identifier: identifier(number) };
+            let config = client::Config { server: here, identity: identifier(number).into() };
             Client::new(now, config, Seed::from_number(random.next()))
         })
         .collect();
@@ -245,7 +254,7 @@ fn client_engine(random: &mut Random) {
     let mut heard = corpus();
     let mut now = Instant::from_micros(1_000_000);
     let here: SocketAddr = "203.0.113.1:1066".parse().unwrap();
-    let config = client::Config { server: here, identifier: identifier(1) };
+    let config = client::Config { server: here, identity: identifier(1).into() };
     let mut client = Client::new(now, config, Seed::from_number(random.next()));
     client.register(now);
     let mut last = vec![0; 64];

@@ -155,3 +155,40 @@ fn call_survives_a_new_network_of_the_caller_at_any_step() {
 fn call_survives_a_new_network_of_the_callee_at_any_step() {
     moves(|pair| pair.callee, "callee's new network", new_network);
 }
+
+/// Has something happen while it rings, and the callee answer two repeats of the offer later.
+fn rings_through(what: &str, disturb: fn(&mut Pair)) {
+    let mut pair = pair();
+    pair.picks_up = false;
+    let offer = pair.call();
+    pair.run(secs(3));
+    disturb(&mut pair);
+    pair.run(secs(6));
+    pair.picks_up = true;
+    let took = pair.run_to(secs(20), Pair::is_complete);
+    assert!(
+        took.is_some_and(|took| took < secs(2)),
+        "{what}: {took:?} after the answer; {}",
+        pair.world.whereabouts()
+    );
+    pair.run(secs(70));
+    pair.check_once_and_intact(offer);
+}
+
+#[test]
+fn ringing_caller_finds_out_by_itself_that_the_server_has_restarted() {
+    rings_through("restart", |pair| {
+        pair.world.stop_server();
+        pair.world.start_server();
+    });
+}
+
+#[test]
+fn ringing_caller_finds_out_by_itself_that_it_has_a_new_mapping() {
+    rings_through("caller's new mapping", |pair| new_mapping(pair, pair.caller));
+}
+
+#[test]
+fn callee_that_got_a_new_mapping_while_it_rang_answers_all_the_same() {
+    rings_through("callee's new mapping", |pair| new_mapping(pair, pair.callee));
+}

@@ -34,7 +34,7 @@ impl Walk {
     fn new(seed: u64) -> Self {
         // Every other server has too little room for all who want to use it.
         let (max_peers, max_offers, max_peer_offers) =
-            if seed.is_multiple_of(2) { (10, 5, 3) } else { (60, 80, 5) };
+            if seed.is_multiple_of(2) { (10, 5, 3) } else { (60, 80, 2) };
         let config = Config {
             max_peers,
             max_offers,
@@ -321,8 +321,8 @@ fn walks_reach_every_outcome_that_an_attacker_can_cause() {
     for code in ErrorCode::ALL {
         let unreachable = matches!(
             code,
-            // No signature is verified yet, notices are no refusals, and there is no limiter in the engine.
-            ErrorCode::BadSignature | ErrorCode::Timeout | ErrorCode::RateLimited
+            // Plain identifiers are taken here, notices are no refusals, and no signature is too many.
+            ErrorCode::IdentifierRefused | ErrorCode::Timeout | ErrorCode::RateLimited
         );
         assert!(unreachable || reached(Outcome::Refused(*code)), "no rogue was refused with {code}");
     }

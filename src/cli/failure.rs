@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use crate::config::{Config, ConfigError};
 use crate::logging::LoggingError;
+use crate::secret_file::SecretFileError;
+use crate::server::StartError;
 
 /// Exit code for what fails while the server starts or runs.
 const EX_FAILURE: u8 = 1;
@@ -24,6 +26,8 @@ pub enum Failure {
     Config(ConfigError),
     /// Logging cannot start.
     Logging(LoggingError),
+    /// The secret file is refused.
+    Secret(SecretFileError),
     /// The system gives no event loop or signal handler.
     Runtime(io::Error),
     /// The address cannot be bound.
@@ -38,7 +42,11 @@ pub enum Failure {
 }
 
 impl Failure {
-    pub(super) fn bind(config: &Config, source: io::Error) -> Self {
+    pub(super) fn start(config: &Config, error: StartError) -> Self {
+        let source = match error {
+            StartError::System(source) => source,
+            StartError::Secret(error) => return Self::Secret(error),
+        };
         let address = config.localaddress.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         Self::Bind { address: SocketAddr::new(address, config.localport), source }
     }
@@ -55,7 +63,7 @@ impl Failure {
     const fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => EX_USAGE,
-            Self::Config(_) | Self::Logging(_) => EX_CONFIG,
+            Self::Config(_) | Self::Logging(_) | Self::Secret(_) => EX_CONFIG,
             Self::Runtime(_) | Self::Bind { .. } | Self::Loop(_) => EX_FAILURE,
         }
     }
@@ -67,6 +75,7 @@ impl fmt::Display for Failure {
             Self::Usage(message) => write!(out, "{message}\nRun signallingserver --help for the options."),
             Self::Config(error) => error.fmt(out),
             Self::Logging(error) => error.fmt(out),
+            Self::Secret(error) => write!(out, "secretfile: {error}"),
             Self::Runtime(source) => write!(out, "cannot start: {source}"),
             Self::Bind { address, source } => {
                 write!(out, "cannot listen on {address} (udp): {source}")?;
@@ -110,6 +119,7 @@ impl std::error::Error for Failure {
         match self {
             Self::Usage(_) => None,
             Self::Config(error) => Some(error),
+            Self::Secret(error) => Some(error),
             Self::Logging(error) => Some(error),
             Self::Runtime(source) | Self::Bind { source, .. } | Self::Loop(source) => Some(source),
         }
@@ -135,7 +145,7 @@ mod tests {
     #[test]
     fn a_port_without_permission_says_what_to_do() {
         let config = Config { localport: 53, ..Config::default() };
-        let failure = Failure::bind(&config, io::ErrorKind::PermissionDenied.into());
+        let failure = Failure::start(&config, StartError::System(io::ErrorKind::PermissionDenied.into()));
         assert_eq!(
             failure.to_string(),
             "cannot listen on [::]:53 (udp): permission denied. \

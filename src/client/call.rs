@@ -20,6 +20,8 @@ pub struct Call {
     events: mpsc::Receiver<CallEvent>,
     /// Events that came while another was waited for.
     passed: VecDeque<CallEvent>,
+    /// The outcome, once the application has seen it.
+    ended: Option<Outcome>,
 }
 
 /// What happens in a call.
@@ -62,6 +64,27 @@ pub enum Outcome {
     Failed(FailReason),
 }
 
+impl Outcome {
+    /// Tells what an ended call means for the delivery of its offer.
+    const fn delivered(&self) -> Result<(), ClientError> {
+        match self {
+            Self::Answered(_) | Self::Declined | Self::AnswerDelivered => Ok(()),
+            Self::Yielded { .. } => Err(ClientError::Yielded),
+            Self::Failed(reason) => Err(ClientError::Failed(*reason)),
+        }
+    }
+
+    /// Says why two peers did not come together, if they did not.
+    const fn nothing(&self) -> Option<ClientError> {
+        match self {
+            Self::Answered(_) | Self::AnswerDelivered => None,
+            Self::Declined => Some(ClientError::Declined),
+            Self::Yielded { .. } => Some(ClientError::Yielded),
+            Self::Failed(reason) => Some(ClientError::Failed(*reason)),
+        }
+    }
+}
+
 /// The callee's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -88,7 +111,7 @@ impl Call {
         commands: mpsc::Sender<Command>,
         events: mpsc::Receiver<CallEvent>,
     ) -> Self {
-        Self { id, commands, events, passed: VecDeque::new() }
+        Self { id, commands, events, passed: VecDeque::new(), ended: None }
     }
 
     /// Returns the offer id.
@@ -99,24 +122,28 @@ impl Call {
 
     /// Waits for what happens next; `None` when the client has ended. Can be cancelled.
     pub async fn next(&mut self) -> Option<CallEvent> {
-        match self.passed.pop_front() {
-            Some(event) => Some(event),
-            None => self.events.recv().await,
+        let event = match self.passed.pop_front() {
+            Some(event) => event,
+            None => self.events.recv().await?,
+        };
+        if let CallEvent::Ended(outcome) = &event {
+            self.ended = Some(outcome.clone());
         }
+        Some(event)
     }
 
     /// Waits until the other peer has the whole offer, and rings. Can be cancelled.
     ///
     /// # Errors
-    /// [`ClientError::Failed`] if the call ends before.
+    /// [`ClientError::Failed`] or [`ClientError::Yielded`] if the call ends before.
     pub async fn delivered(&mut self) -> Result<(), ClientError> {
+        if let Some(outcome) = &self.ended {
+            return outcome.delivered();
+        }
         self.wait(|event| match event {
-            CallEvent::Delivered | CallEvent::Ended(Outcome::Answered(_) | Outcome::Declined) => {
-                Wait::Keep(Ok(()))
-            }
-            CallEvent::Ended(Outcome::Failed(reason)) => Wait::Keep(Err(ClientError::Failed(*reason))),
-            CallEvent::Ended(Outcome::AnswerDelivered | Outcome::Yielded { .. })
-            | CallEvent::Candidate { .. }
+            CallEvent::Delivered => Wait::Keep(Ok(())),
+            CallEvent::Ended(outcome) => Wait::Keep(outcome.delivered()),
+            CallEvent::Candidate { .. }
             | CallEvent::CandidatesFailed(_)
             | CallEvent::Path(_)
             | CallEvent::PunchFailed(_) => Wait::Pass,
@@ -124,20 +151,26 @@ impl Call {
         .await?
     }
 
-    /// Waits for the call's outcome. Can be cancelled.
+    /// Waits for the call's outcome, which stays the same. Can be cancelled.
     ///
     /// # Errors
     /// [`ClientError::Ended`].
     pub async fn outcome(&mut self) -> Result<Outcome, ClientError> {
-        self.wait(|event| match event {
-            CallEvent::Ended(outcome) => Wait::Take(outcome.clone()),
-            CallEvent::Delivered => Wait::Drop,
-            CallEvent::Candidate { .. }
-            | CallEvent::CandidatesFailed(_)
-            | CallEvent::Path(_)
-            | CallEvent::PunchFailed(_) => Wait::Pass,
-        })
-        .await
+        if let Some(outcome) = &self.ended {
+            return Ok(outcome.clone());
+        }
+        let outcome = self
+            .wait(|event| match event {
+                CallEvent::Ended(outcome) => Wait::Take(outcome.clone()),
+                CallEvent::Delivered => Wait::Drop,
+                CallEvent::Candidate { .. }
+                | CallEvent::CandidatesFailed(_)
+                | CallEvent::Path(_)
+                | CallEvent::PunchFailed(_) => Wait::Pass,
+            })
+            .await?;
+        self.ended = Some(outcome.clone());
+        Ok(outcome)
     }
 
     /// Waits for the answer. Can be cancelled.
@@ -168,7 +201,7 @@ impl Call {
     /// Asks the server to tell both peers to start, and waits for a direct path. Can be cancelled.
     ///
     /// # Errors
-    /// [`ClientError::Failed`] if no probe comes through; [`ClientError::Call`] if the call is over.
+    /// As [`Call::path`]; [`ClientError::Call`] if the call is over.
     pub async fn punch(&mut self) -> Result<PunchedPath, ClientError> {
         let offer = self.id;
         ask(&self.commands, |reply| Command::Punch { offer, reply }).await?.map_err(ClientError::Call)?;
@@ -178,15 +211,19 @@ impl Call {
     /// Waits for the direct path that the other peer asked for, without asking. Can be cancelled.
     ///
     /// # Errors
-    /// [`ClientError::Failed`] if no probe comes through.
+    /// [`ClientError::Failed`] if no probe comes through, or the call comes to nothing, as may
+    /// [`ClientError::Declined`] and [`ClientError::Yielded`] say.
     pub async fn path(&mut self) -> Result<PunchedPath, ClientError> {
+        if let Some(nothing) = self.ended.as_ref().and_then(Outcome::nothing) {
+            return Err(nothing);
+        }
         self.wait(|event| match event {
             CallEvent::Path(path) => Wait::Take(Ok(*path)),
             CallEvent::PunchFailed(reason) => Wait::Take(Err(ClientError::Failed(*reason))),
-            CallEvent::Delivered
-            | CallEvent::Ended(_)
-            | CallEvent::Candidate { .. }
-            | CallEvent::CandidatesFailed(_) => Wait::Pass,
+            CallEvent::Ended(outcome) => {
+                outcome.nothing().map_or(Wait::Pass, |nothing| Wait::Keep(Err(nothing)))
+            }
+            CallEvent::Delivered | CallEvent::Candidate { .. } | CallEvent::CandidatesFailed(_) => Wait::Pass,
         })
         .await?
     }

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roundtable_proto::client::{self as engine, Counters, OfferError, RefusalCode};
+use roundtable_proto::identity::Identity;
 use roundtable_proto::wire::PeerId;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use call::{Answer, Call, CallEvent, IncomingCall, Outcome, PunchedPath};
 pub use roundtable_proto::client::{CallError, FailReason};
-use task::{Command, Task};
+use task::{Command, Ends, Task};
 
 /// Commands that wait for the task, at most; a sender waits then.
 const COMMANDS_MAX: usize = 64;
@@ -36,7 +37,7 @@ pub struct Options {
     /// The server.
     pub server: SocketAddr,
     /// Who this client is.
-    pub identifier: PeerId,
+    pub identity: Identity,
     /// The socket to use, shared with the application's media; `None` binds one of the server's family.
     pub socket: Option<Arc<UdpSocket>>,
     /// Gets every received datagram that is none of the protocol's; it is dropped where this is full or `None`.
@@ -46,8 +47,8 @@ pub struct Options {
 impl Options {
     /// Makes the options of a client with a socket of its own.
     #[must_use]
-    pub const fn new(server: SocketAddr, identifier: PeerId) -> Self {
-        Self { server, identifier, socket: None, media: None }
+    pub fn new(server: SocketAddr, identity: impl Into<Identity>) -> Self {
+        Self { server, identity: identity.into(), socket: None, media: None }
     }
 }
 
@@ -106,6 +107,8 @@ pub enum ClientError {
     Yielded,
     /// The server refuses the registration for good.
     Refused(RefusalCode),
+    /// The operating system says this of the socket.
+    Socket(io::ErrorKind),
 }
 
 impl fmt::Display for ClientError {
@@ -117,6 +120,7 @@ impl fmt::Display for ClientError {
             Self::Failed(reason) => reason.fmt(f),
             Self::Declined => f.write_str("the other peer declined"),
             Self::Yielded => f.write_str("the other peer was calling too; its offer goes on"),
+            Self::Socket(kind) => write!(f, "the socket cannot be used: {kind}"),
             Self::Refused(RefusalCode::Known(code)) => {
                 write!(f, "the server refuses the registration: {code}")
             }
@@ -129,13 +133,18 @@ impl fmt::Display for ClientError {
 
 impl std::error::Error for ClientError {}
 
-/// A handle to a running client. Cheap to clone; the client ends when the last one is gone.
+/// A handle to a running client. Cheap to clone.
+///
+/// The client ends when the last handle to it and to its calls is gone. It then tells the server, once;
+/// [`Client::unregister`] makes sure.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use roundtable_signalling::client::{Client, Options};
 ///
-/// let me = "6ba7b810-9dad-41d1-80b4-00c04fd430c8".parse()?;
+/// use roundtable_signalling::proto::wire::PeerId;
+///
+/// let me: PeerId = "6ba7b810-9dad-41d1-80b4-00c04fd430c8".parse()?;
 /// let friend = "0f0e0d0c-0b0a-4908-8706-050403020100".parse()?;
 /// let (client, mut incoming) = Client::start(Options::new("198.51.100.7:1066".parse()?, me)).await?;
 /// client.registered().await?;
@@ -158,7 +167,7 @@ impl std::error::Error for ClientError {}
 pub struct Client {
     commands: mpsc::Sender<Command>,
     registration: watch::Receiver<Registration>,
-    local: SocketAddr,
+    local: watch::Receiver<SocketAddr>,
 }
 
 /// The calls that come in.
@@ -178,24 +187,31 @@ impl Client {
     /// # Errors
     /// The operating system's, where no socket can be bound or no random bytes can be had.
     pub async fn start(options: Options) -> io::Result<(Self, Incoming)> {
+        let server = task::canonical(options.server);
         let socket = match options.socket {
             Some(socket) => socket,
-            None => Arc::new(UdpSocket::bind(any_address(options.server)).await?),
+            None => Arc::new(UdpSocket::bind(any_address(server)).await?),
         };
-        let local = socket.local_addr()?;
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let (incoming, incoming_queue) = mpsc::channel(INCOMING_MAX);
         let (state, registration) = watch::channel(Registration::Asking);
-        let config = engine::Config { server: options.server, identifier: options.identifier };
-        let task = Task::new(socket, config, commands.downgrade(), incoming, state, options.media)?;
-        tokio::spawn(task.run(command_queue));
+        let (address, local) = watch::channel(socket.local_addr()?);
+        let config = engine::Config { server, identity: options.identity };
+        let ends = Ends {
+            commands: commands.downgrade(),
+            incoming,
+            registration: state,
+            local: address,
+            media: options.media,
+        };
+        tokio::spawn(Task::new(socket, config, ends)?.run(command_queue));
         Ok((Self { commands, registration, local }, Incoming(incoming_queue)))
     }
 
     /// Returns the socket's own address.
     #[must_use]
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.local
+    pub fn local_addr(&self) -> SocketAddr {
+        *self.local.borrow()
     }
 
     /// Returns how the registration stands now.
@@ -207,7 +223,8 @@ impl Client {
     /// Waits until the client is registered and returns the observed address. Can be cancelled.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the server refuses for good; while it is silent, or asks to wait, this waits.
+    /// [`ClientError::Refused`] if the server refuses for good, [`ClientError::Failed`] once the client has
+    /// unregistered; while the server is silent, or asks to wait, this waits.
     pub async fn registered(&self) -> Result<SocketAddr, ClientError> {
         let mut registration = self.registration.clone();
         loop {
@@ -216,10 +233,10 @@ impl Client {
                 Registration::Refused { code, retry_after: None, .. } => {
                     return Err(ClientError::Refused(code));
                 }
+                Registration::Unregistered => return Err(ClientError::Failed(FailReason::Unregistered)),
                 Registration::Asking
                 | Registration::Refused { retry_after: Some(_), .. }
-                | Registration::ServerSilent
-                | Registration::Unregistered => {}
+                | Registration::ServerSilent => {}
             }
             registration.changed().await.map_err(|_| ClientError::Ended)?;
         }
@@ -242,20 +259,30 @@ impl Client {
         self.ask(|reply| Command::Offer { target, blob: offer, reply }).await?.map_err(ClientError::Offer)
     }
 
-    /// Sends a PING and waits for its answer; put a time limit around it. Can be cancelled.
+    /// Sends a PING, up to three times, and waits for its answer. Can be cancelled.
     ///
     /// # Errors
-    /// [`ClientError::Ended`].
+    /// [`ClientError::Failed`] with [`FailReason::ServerSilent`] if there is none.
     pub async fn ping(&self) -> Result<Pong, ClientError> {
-        self.ask(|reply| Command::Ping { reply }).await
+        self.ask(|reply| Command::Ping { reply }).await?.map_err(ClientError::Failed)
     }
 
     /// Tells the client that the network under its socket has changed: it proves its new address at once.
+    /// [`Client::registered`] waits until that is done; calls go on.
     ///
     /// # Errors
     /// [`ClientError::Ended`].
     pub async fn network_changed(&self) -> Result<(), ClientError> {
-        self.commands.send(Command::Rebind).await.map_err(|_| ClientError::Ended)
+        self.ask(|reply| Command::Rebind { socket: None, reply }).await
+    }
+
+    /// Goes on over another socket, as after a change of the network: the old one is let go, calls go on.
+    ///
+    /// # Errors
+    /// [`ClientError::Socket`] if the socket has no address, [`ClientError::Ended`].
+    pub async fn move_to(&self, socket: Arc<UdpSocket>) -> Result<(), ClientError> {
+        let local = socket.local_addr().map_err(|error| ClientError::Socket(error.kind()))?;
+        self.ask(|reply| Command::Rebind { socket: Some((socket, local)), reply }).await
     }
 
     /// Ends the registration and waits until the server has confirmed it or does not answer.

@@ -1,14 +1,16 @@
 //! The task that owns the socket and the engine.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roundtable_proto::client::{CallError, Client as Engine, Config, Counters, Event, Handled, OfferError};
+use roundtable_proto::client::{
+    CallError, Client as Engine, Config, Counters, Event, FailReason, Handled, OfferError,
+};
 use roundtable_proto::wire::{Address, OfferId, PeerId};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,48 +30,79 @@ const CALL_EVENTS_MAX: usize = 96;
 /// What a handle asks of the task.
 #[derive(Debug)]
 pub(super) enum Command {
-    Offer { target: PeerId, blob: Bytes, reply: oneshot::Sender<Result<Call, OfferError>> },
-    Answer { offer: OfferId, blob: Bytes, reply: oneshot::Sender<Result<(), CallError>> },
-    Decline { offer: OfferId, reply: oneshot::Sender<Result<(), CallError>> },
-    Candidate { offer: OfferId, message: Bytes, reply: oneshot::Sender<Result<(), CallError>> },
-    Punch { offer: OfferId, reply: oneshot::Sender<Result<(), CallError>> },
-    Ping { reply: oneshot::Sender<Pong> },
-    Counters { reply: oneshot::Sender<Counters> },
-    Rebind,
+    Offer {
+        target: PeerId,
+        blob: Bytes,
+        reply: oneshot::Sender<Result<Call, OfferError>>,
+    },
+    Answer {
+        offer: OfferId,
+        blob: Bytes,
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
+    Decline {
+        offer: OfferId,
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
+    Candidate {
+        offer: OfferId,
+        message: Bytes,
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
+    Punch {
+        offer: OfferId,
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
+    Ping {
+        reply: oneshot::Sender<Result<Pong, FailReason>>,
+    },
+    Counters {
+        reply: oneshot::Sender<Counters>,
+    },
+    /// The network has changed, and with it perhaps the socket.
+    Rebind {
+        socket: Option<(Arc<UdpSocket>, SocketAddr)>,
+        reply: oneshot::Sender<()>,
+    },
     Unregister,
+}
+
+/// The task's ends of the channels to its handles.
+pub(super) struct Ends {
+    /// For the handles of incoming calls; weak, so that the task does not keep itself alive.
+    pub(super) commands: mpsc::WeakSender<Command>,
+    pub(super) incoming: mpsc::Sender<IncomingCall>,
+    pub(super) registration: watch::Sender<Registration>,
+    /// The own address of the socket in use.
+    pub(super) local: watch::Sender<SocketAddr>,
+    pub(super) media: Option<mpsc::Sender<Media>>,
 }
 
 pub(super) struct Task {
     socket: Arc<UdpSocket>,
     clock: Clock,
     engine: Engine,
-    /// For the handles of incoming calls; weak, so that this task does not keep itself alive.
     commands: mpsc::WeakSender<Command>,
     incoming: mpsc::Sender<IncomingCall>,
     registration: watch::Sender<Registration>,
+    local: watch::Sender<SocketAddr>,
     media: Option<mpsc::Sender<Media>>,
     calls: BTreeMap<OfferId, mpsc::Sender<CallEvent>>,
-    pings: VecDeque<oneshot::Sender<Pong>>,
+    /// Whoever waits for a PONG. The engine asks one question at a time: its answer is for all of them.
+    pings: Vec<oneshot::Sender<Result<Pong, FailReason>>>,
 }
 
 impl Task {
-    pub(super) fn new(
-        socket: Arc<UdpSocket>,
-        config: Config,
-        commands: mpsc::WeakSender<Command>,
-        incoming: mpsc::Sender<IncomingCall>,
-        registration: watch::Sender<Registration>,
-        media: Option<mpsc::Sender<Media>>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(socket: Arc<UdpSocket>, config: Config, ends: Ends) -> io::Result<Self> {
         let clock = Clock::start();
         let engine = Engine::new(clock.now(), config, seed::draw()?);
-        let (calls, pings) = (BTreeMap::new(), VecDeque::new());
-        Ok(Self { socket, clock, engine, commands, incoming, registration, media, calls, pings })
+        let Ends { commands, incoming, registration, local, media } = ends;
+        let (calls, pings) = (BTreeMap::new(), Vec::new());
+        Ok(Self { socket, clock, engine, commands, incoming, registration, local, media, calls, pings })
     }
 
     /// Runs until the last handle is gone.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let socket = Arc::clone(&self.socket);
         let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
         let mut buffer = vec![0; DATAGRAM_BUFFER];
         self.engine.register(self.clock.now());
@@ -81,6 +114,7 @@ impl Task {
             if let Some(at) = deadline {
                 timer.as_mut().reset(self.clock.wake_at(at));
             }
+            let socket = Arc::clone(&self.socket);
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(command) => self.handle_command(command),
@@ -90,6 +124,13 @@ impl Task {
                 received = socket.recv_from(&mut buffer) => self.handle_arrivals(received, &mut buffer).await,
             }
         }
+        self.leave().await;
+    }
+
+    /// Frees the identifier at once, if the one datagram arrives; else the server forgets it by itself.
+    async fn leave(mut self) {
+        self.engine.unregister(self.clock.now());
+        self.flush().await;
     }
 
     /// Takes what has come, and what more is there, up to a bound.
@@ -111,7 +152,7 @@ impl Task {
     }
 
     fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8]) {
-        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let from = canonical(from);
         match self.engine.handle_datagram(self.clock.now(), from, datagram) {
             Handled::Ours => {}
             Handled::Dropped(reason) => {
@@ -154,15 +195,32 @@ impl Task {
                 let _nobody_waits = reply.send(self.engine.punch(now, offer));
             }
             Command::Ping { reply } => {
-                self.pings.push_back(reply);
+                self.pings.retain(|waiting| !waiting.is_closed());
+                self.pings.push(reply);
                 self.engine.ping(now);
             }
             Command::Counters { reply } => {
                 let _nobody_waits = reply.send(*self.engine.counters());
             }
-            Command::Rebind => self.engine.rebind(now),
+            Command::Rebind { socket, reply } => {
+                self.rebind(socket);
+                let _nobody_waits = reply.send(());
+            }
             Command::Unregister => self.engine.unregister(now),
         }
+    }
+
+    /// Goes on over this socket, or over the one in use, and proves the new address at once.
+    fn rebind(&mut self, socket: Option<(Arc<UdpSocket>, SocketAddr)>) {
+        if let Some((socket, local)) = socket {
+            self.socket = socket;
+            self.local.send_replace(local);
+        }
+        let standing = *self.registration.borrow();
+        if matches!(standing, Registration::Registered { .. } | Registration::ServerSilent) {
+            self.registration.send_replace(Registration::Asking);
+        }
+        self.engine.rebind(self.clock.now());
     }
 
     /// Makes the handle of a call and keeps the other end.
@@ -188,13 +246,11 @@ impl Task {
             Event::RegistrationFailed { code, detail, retry_after } => {
                 self.registration.send_replace(Registration::Refused { code, detail, retry_after });
             }
-            Event::ServerSilent => drop(self.registration.send_replace(Registration::ServerSilent)),
+            Event::ServerSilent => self.note_silence(),
             Event::Unregistered => drop(self.registration.send_replace(Registration::Unregistered)),
             Event::Pong { round_trip, observed } => {
-                while let (Some(reply), Some(observed)) = (self.pings.pop_front(), observed.socket_addr()) {
-                    if reply.send(Pong { round_trip, observed }).is_ok() {
-                        break;
-                    }
+                if let Some(observed) = observed.socket_addr() {
+                    self.answer_pings(Ok(Pong { round_trip, observed }));
                 }
             }
             Event::Offered { offer, from, observed, blob } => self.ring(offer, from, observed, blob),
@@ -236,6 +292,22 @@ impl Task {
         }
     }
 
+    /// Nobody answered a PING, or a request of the registration.
+    fn note_silence(&mut self) {
+        self.registration.send_replace(Registration::ServerSilent);
+        if !self.pings.is_empty() {
+            self.answer_pings(Err(FailReason::ServerSilent));
+            // The registration may think that it stands: it asks, so that it says so once the server is back.
+            self.engine.rebind(self.clock.now());
+        }
+    }
+
+    fn answer_pings(&mut self, pong: Result<Pong, FailReason>) {
+        for reply in self.pings.drain(..) {
+            let _nobody_waits = reply.send(pong);
+        }
+    }
+
     fn ring(&mut self, offer: OfferId, from: PeerId, observed: Address, blob: Vec<u8>) {
         let Some(call) = self.open_call(offer) else { return };
         let incoming = IncomingCall { from, observed: observed.socket_addr(), offer: blob.into(), call };
@@ -253,10 +325,28 @@ impl Task {
     }
 
     async fn flush(&mut self) {
+        let is_v6 = self.local.borrow().is_ipv6();
         while let Some(transmit) = self.engine.poll_transmit() {
-            if let Err(error) = self.socket.send_to(&transmit.contents, transmit.to).await {
+            let to = if is_v6 { mapped(transmit.to) } else { transmit.to };
+            if let Err(error) = self.socket.send_to(&transmit.contents, to).await {
                 log::debug!("{} bytes to {}: {error}", transmit.contents.len(), transmit.to);
             }
         }
+    }
+}
+
+/// Shows an IPv4 address as one, also where it came over a dual-stack socket; keeps an IPv6 address's scope.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// An IPv6 socket wants IPv4 addresses mapped.
+fn mapped(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
+        IpAddr::V6(_) => address,
     }
 }

@@ -176,7 +176,7 @@ const fn refusal(key: Key) -> &'static str {
         Allowed::LogLevel => "is no log level",
         Allowed::Address => "is no IP address",
         Allowed::Number { .. } => "is out of range",
-        Allowed::Path | Allowed::Boolean => "is not taken",
+        Allowed::Path { .. } | Allowed::Boolean => "is not taken",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{MaxBlob, MaxOffers, MaxPeerOffers, MaxPeers, Timeout};
+use super::{MaxBlob, MaxOffers, MaxPeerOffers, MaxPeers, SignatureChecks, Timeout};
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,11 +68,13 @@ pub enum Key {
     MaxPeerOffers,
     MaxBlob,
     PlainIds,
+    SignatureChecks,
+    SecretFile,
 }
 
 impl Key {
     /// Every key, in the order of the shipped file.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::LogLevel,
         Self::LogFile,
         Self::LocalPort,
@@ -83,6 +85,8 @@ impl Key {
         Self::MaxPeerOffers,
         Self::MaxBlob,
         Self::PlainIds,
+        Self::SignatureChecks,
+        Self::SecretFile,
     ];
 
     /// The name used in the file.
@@ -99,6 +103,8 @@ impl Key {
             Self::MaxPeerOffers => "maxpeeroffers",
             Self::MaxBlob => "maxblob",
             Self::PlainIds => "plainids",
+            Self::SignatureChecks => "signaturechecks",
+            Self::SecretFile => "secretfile",
         }
     }
 
@@ -107,7 +113,11 @@ impl Key {
     pub const fn allowed(self) -> Allowed {
         match self {
             Self::LogLevel => Allowed::LogLevel,
-            Self::LogFile => Allowed::Path,
+            Self::LogFile => Allowed::Path { otherwise: "standard output" },
+            Self::SecretFile => Allowed::Path { otherwise: "a secret that ends with the process" },
+            Self::SignatureChecks => {
+                Allowed::Number { min: SignatureChecks::MIN, max: SignatureChecks::MAX, unit: "signatures" }
+            }
             Self::LocalPort => Allowed::Number { min: 0, max: u16::MAX as u32, unit: "" },
             Self::Timeout => Allowed::Number { min: Timeout::MIN, max: Timeout::MAX, unit: "seconds" },
             Self::LocalAddress => Allowed::Address,
@@ -147,7 +157,10 @@ pub enum Allowed {
     /// One of the names of [`LogLevel`].
     LogLevel,
     /// The path of a file, or nothing.
-    Path,
+    Path {
+        /// What nothing stands for.
+        otherwise: &'static str,
+    },
     /// The address of an interface, or nothing.
     Address,
     /// A whole number.
@@ -167,7 +180,7 @@ impl fmt::Display for Allowed {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LogLevel => out.write_str(&LogLevel::ALL.map(LogLevel::name).join(", ")),
-            Self::Path => out.write_str("the path of a file, or nothing for standard output"),
+            Self::Path { otherwise } => write!(out, "the path of a file, or nothing for {otherwise}"),
             Self::Address => {
                 out.write_str("an IPv4 or IPv6 address in quotes, or nothing for every address of the host")
             }

@@ -1,6 +1,7 @@
 //! From YAML text to a [`Config`]: which keys and values there may be.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess};
@@ -120,9 +121,7 @@ impl Take<'_> for Second {
 fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
     match key {
         Key::LogLevel => config.loglevel = log_level(key, found)?,
-        Key::LogFile => {
-            config.logfile = text_or_nothing(key, found)?.filter(|path| !path.is_empty()).map(Into::into)
-        }
+        Key::LogFile => config.logfile = path(key, found)?,
         Key::LocalPort => config.localport = integer(key, found, |number| u16::try_from(number).ok())?,
         Key::Timeout => config.timeout = ranged(key, found)?,
         Key::LocalAddress => config.localaddress = address(key, found)?,
@@ -131,8 +130,14 @@ fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
         Key::MaxPeerOffers => config.maxpeeroffers = ranged(key, found)?,
         Key::MaxBlob => config.maxblob = ranged(key, found)?,
         Key::PlainIds => config.plainids = boolean(key, found)?,
+        Key::SignatureChecks => config.signaturechecks = ranged(key, found)?,
+        Key::SecretFile => config.secretfile = path(key, found)?,
     }
     Ok(())
+}
+
+fn path(key: Key, found: Found) -> Result<Option<PathBuf>, Problem> {
+    Ok(text_or_nothing(key, found)?.filter(|path| !path.is_empty()).map(Into::into))
 }
 
 fn log_level(key: Key, found: Found) -> Result<LogLevel, Problem> {
@@ -188,7 +193,7 @@ mod tests {
     }
 
     const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, maxpeers, maxoffers, \
-                         maxpeeroffers, maxblob, plainids";
+                         maxpeeroffers, maxblob, plainids, signaturechecks, secretfile";
 
     #[test]
     fn text_without_any_key_gives_the_defaults() {

@@ -1,5 +1,6 @@
 //! The probe's command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,6 +8,8 @@ use argh::FromArgs;
 use roundtable_proto::wire::PeerId;
 
 use super::failure::USAGE;
+use super::report::complain;
+use crate::cli;
 
 /// Speak the Roundtable signalling protocol: find out whether a server answers, who is registered, and why a call
 /// does not come about.
@@ -15,6 +18,10 @@ use super::failure::USAGE;
 /// Exit codes: 0 done, 1 failed on this machine, 2 wrong usage, 3 no answer, 4 refused by the server, 5 the call
 /// failed, 6 declined.
 #[derive(FromArgs, Debug)]
+#[argh(
+    note = "With --json every line is an object with event, at_ms (since the start), and what the help of the \
+               command lists.\nWhat ends a command with an exit code from 1 on is then the last line: failed: kind, message"
+)]
 pub(super) struct Arguments {
     /// print one JSON object a line instead of text
     #[argh(switch)]
@@ -45,7 +52,14 @@ pub(super) enum Command {
 
 /// Send PINGs: round trip, loss and the address under which the server sees this host.
 #[derive(FromArgs, Debug)]
-#[argh(subcommand, name = "ping")]
+#[argh(
+    subcommand,
+    name = "ping",
+    note = "With --json:\n\
+            pong: number, server, round_trip_ms, observed\n\
+            lost: number\n\
+            done: sent, answered, least_ms, most_ms"
+)]
 pub(super) struct Ping {
     /// the server
     #[argh(positional)]
@@ -60,7 +74,14 @@ pub(super) struct Ping {
 
 /// Register an identifier and show what the server says; end the registration again.
 #[derive(FromArgs, Debug)]
-#[argh(subcommand, name = "register")]
+#[argh(
+    subcommand,
+    name = "register",
+    note = "With --json:\n\
+            registered: server, id, observed, timeout_s, maxblob\n\
+            changed: state\n\
+            unregistered: -"
+)]
 pub(super) struct Register {
     /// the server
     #[argh(positional)]
@@ -78,7 +99,20 @@ pub(super) struct Register {
 
 /// Wait for offers and answer them: with a file, with what was offered, or by declining.
 #[derive(FromArgs, Debug)]
-#[argh(subcommand, name = "listen")]
+#[argh(
+    subcommand,
+    name = "listen",
+    note = "With --json:\n\
+            listening: id, observed\n\
+            offered: offer, from, observed, bytes\n\
+            answered: offer, bytes, took_ms\n\
+            declined: offer, took_ms\n\
+            answer_failed: offer, reason\n\
+            candidate: offer, number, message\n\
+            path: offer, peer, round_trip_ms\n\
+            punch_failed: offer, reason\n\
+            unregistered: -"
+)]
 pub(super) struct Listen {
     /// the server
     #[argh(positional)]
@@ -95,9 +129,12 @@ pub(super) struct Listen {
     /// end after so many calls, 1 to 1000000 (default: go on until interrupted)
     #[argh(option, from_str_fn(calls))]
     pub(super) count: Option<u32>,
-    /// write each offer to a file named after its offer id in this directory
+    /// write each offer to a file named after its offer id in this directory, which is made if it is missing
     #[argh(option)]
     pub(super) save: Option<PathBuf>,
+    /// seconds to go on showing what comes in an answered call, 0 to 3600 (default 6)
+    #[argh(option, default = "6", from_str_fn(stay))]
+    pub(super) follow: u64,
     /// seconds to wait for the server, 1 to 60 (default 5)
     #[argh(option, default = "5", from_str_fn(seconds))]
     pub(super) timeout: u64,
@@ -105,7 +142,19 @@ pub(super) struct Listen {
 
 /// Offer a file to a peer and show its answer, with the time of each step.
 #[derive(FromArgs, Debug)]
-#[argh(subcommand, name = "call")]
+#[argh(
+    subcommand,
+    name = "call",
+    note = "With --json:\n\
+            registered: id, observed\n\
+            offering: offer, to, bytes\n\
+            delivered: offer, took_ms\n\
+            answered: offer, bytes, observed, took_ms, and without --save answer\n\
+            path: offer, peer, round_trip_ms\n\
+            punch_failed: offer, reason\n\
+            candidate: offer, number, message\n\
+            candidates_failed: offer, reason"
+)]
 pub(super) struct Call {
     /// the server
     #[argh(positional)]
@@ -128,6 +177,9 @@ pub(super) struct Call {
     /// send each of these as a candidate after the answer; may be given several times
     #[argh(option)]
     pub(super) candidate: Vec<String>,
+    /// seconds to go on showing what comes after the answer, 0 to 3600 (default 1)
+    #[argh(option, default = "1", from_str_fn(stay))]
+    pub(super) follow: u64,
     /// seconds to wait for the server, 1 to 60 (default 5)
     #[argh(option, default = "5", from_str_fn(seconds))]
     pub(super) timeout: u64,
@@ -135,25 +187,41 @@ pub(super) struct Call {
 
 /// Start a server and two peers in this process and let them exchange real session descriptions over loopback.
 #[derive(FromArgs, Debug)]
-#[argh(subcommand, name = "demo")]
+#[argh(
+    subcommand,
+    name = "demo",
+    note = "With --json:\n\
+            listening: server\n\
+            registered: peer, id, observed\n\
+            offering: bytes, fragments\n\
+            offered: bytes, took_ms\n\
+            answered: bytes, took_ms\n\
+            path: caller_to, callee_to, round_trip_ms\n\
+            cost: datagrams_in, datagrams_out, bytes_in, bytes_out, ratio\n\
+            outcome: outcome, bytes_in, bytes_out, ratio"
+)]
 pub(super) struct Demo {}
 
 impl Arguments {
     /// Reads the process's arguments; what is to be printed instead is printed.
     pub(super) fn from_process() -> Result<Checked, ExitCode> {
-        let arguments: Vec<String> =
-            std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+        let utf8 = |argument: OsString| {
+            argument
+                .into_string()
+                .map_err(|argument| usage(&format!("Argument is not UTF-8: {}", argument.to_string_lossy())))
+        };
+        let arguments = std::env::args_os().skip(1).map(utf8).collect::<Result<Vec<_>, _>>()?;
         let sorted = json_first(&arguments);
         let words: Vec<&str> = sorted.iter().map(String::as_str).collect();
         let read = Self::from_args(&["roundtable-probe"], &words).map_err(|early| match early.status {
             Ok(()) => {
-                println!("{}", early.output.trim_end());
+                cli::print(&early.output);
                 ExitCode::SUCCESS
             }
             Err(()) => usage(early.output.trim_end()),
         })?;
         if read.version {
-            println!("roundtable-probe {}", env!("CARGO_PKG_VERSION"));
+            cli::print(concat!("roundtable-probe ", env!("CARGO_PKG_VERSION")));
             return Err(ExitCode::SUCCESS);
         }
         match read.command {
@@ -164,7 +232,7 @@ impl Arguments {
 }
 
 fn usage(problem: &str) -> ExitCode {
-    eprintln!("{problem}\nRun roundtable-probe --help for what there is.");
+    complain(&format!("{problem}\nRun roundtable-probe --help for what there is."));
     ExitCode::from(USAGE)
 }
 

@@ -7,25 +7,19 @@ use serde_json::json;
 
 use super::arguments::Call;
 use super::failure::Failure;
+use super::follow::{follow, show_path};
 use super::report::{Report, millis, shown};
+use super::session::Session;
 use super::target;
 use crate::client::Client;
 
-/// How long the client stays after a call, so that lost acknowledgements can be repeated.
-const LINGER: Duration = Duration::from_millis(300);
-
 pub(super) async fn run(report: &Report, call: Call) -> Result<(), Failure> {
     let offer = target::blob(&call.offer)?;
-    let server = target::resolve(&call.server).await?;
-    let identifier = target::identity(call.id)?;
-    let wait = Duration::from_secs(call.timeout);
-    let (client, _incoming, observed) = target::registered(server, identifier, wait).await?;
+    let session = Session::open(&call.server, call.id, Duration::from_secs(call.timeout)).await?;
+    let (identifier, observed) = (session.identifier, session.observed);
     let fields = json!({ "id": identifier.to_string(), "observed": observed.to_string() });
     report.step("registered", fields, &format!("registered as {identifier}, seen at {observed}"));
-    let placed = place(report, &client, &call, offer).await;
-    // The registration must not outlive the probe, whatever became of the call.
-    let ended = client.unregister().await.map_err(Failure::Client);
-    placed.and(ended)
+    session.close_after(async |client, _incoming| place(report, client, &call, offer).await).await
 }
 
 async fn place(report: &Report, client: &Client, asked: &Call, offer: Bytes) -> Result<(), Failure> {
@@ -39,13 +33,18 @@ async fn place(report: &Report, client: &Client, asked: &Call, offer: Bytes) -> 
     report.step("offering", fields, &format!("offer {id}: {bytes} bytes to {peer}"));
     call.delivered().await.map_err(failed)?;
     let took = started.elapsed();
-    report.step("delivered", json!({ "took_ms": millis(took) }), &format!("delivered after {}", shown(took)));
+    let fields = json!({ "offer": id.to_string(), "took_ms": millis(took) });
+    report.step("delivered", fields, &format!("delivered after {}", shown(took)));
     let answer = call.answered().await.map_err(failed)?;
     let took = started.elapsed();
     let from = answer.observed.map_or_else(|| "none".to_owned(), |address| address.to_string());
-    let fields = json!({
+    let mut fields = json!({
         "offer": id.to_string(), "bytes": answer.blob.len(), "observed": from, "took_ms": millis(took),
     });
+    let description = String::from_utf8_lossy(&answer.blob);
+    if asked.save.is_none() {
+        fields["answer"] = description.as_ref().into();
+    }
     let text =
         format!("answered after {}: {} bytes from a peer seen at {from}", shown(took), answer.blob.len());
     report.step("answered", fields, &text);
@@ -53,16 +52,15 @@ async fn place(report: &Report, client: &Client, asked: &Call, offer: Bytes) -> 
         Some(path) => {
             std::fs::write(path, &answer.blob).map_err(|error| Failure::File { path: path.clone(), error })?
         }
-        None => report.text(&String::from_utf8_lossy(&answer.blob)),
+        None => report.text(&description),
     }
     for message in &asked.candidate {
         call.candidate(message.clone().into()).await.map_err(failed)?;
     }
     if asked.punch {
-        let path = call.punch().await.map_err(failed)?;
-        let fields = json!({ "peer": path.peer.to_string(), "round_trip_ms": millis(path.round_trip) });
-        report.step("path", fields, &format!("direct path to {}, {}", path.peer, shown(path.round_trip)));
+        show_path(report, &id.to_string(), call.punch().await.map_err(failed)?);
     }
-    tokio::time::sleep(LINGER).await;
+    // What the other side repeats is acknowledged meanwhile.
+    follow(report, &mut call, Duration::from_secs(asked.follow)).await;
     Ok(())
 }

@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 
 use super::arguments::Demo;
 use super::failure::Failure;
-use super::report::{Report, shown};
+use super::report::{Report, millis, shown};
+use super::session;
 use super::target;
 use crate::client::{Client, Incoming, IncomingCall};
 use crate::config::Config;
@@ -42,7 +43,7 @@ struct Peer {
 
 pub(super) async fn run(report: &Report, Demo {}: Demo) -> Result<(), Failure> {
     let config = Config { localport: 0, localaddress: Some(Ipv4Addr::LOCALHOST.into()), ..Config::default() };
-    let server = Server::bind(&config).map_err(Failure::System)?;
+    let server = Server::bind(&config).map_err(|error| Failure::System(std::io::Error::other(error)))?;
     let (address, stats) = (server.local_addr(), server.stats());
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async { drop(stopped.await) }));
@@ -66,8 +67,9 @@ pub(super) async fn run(report: &Report, Demo {}: Demo) -> Result<(), Failure> {
     drop(stop);
     serving.await.map_err(|error| Failure::System(error.into()))?.map_err(Failure::System)?;
     let total = stats.snapshot().counters;
-    let fields = json!({ "outcome": "ok", "bytes_in": total.bytes_in, "bytes_out": total.bytes_out });
-    let ratio = total.bytes_out as f64 / total.bytes_in as f64;
+    let ratio = total.bytes_out as f64 / total.bytes_in.max(1) as f64;
+    let fields =
+        json!({ "outcome": "ok", "bytes_in": total.bytes_in, "bytes_out": total.bytes_out, "ratio": ratio });
     let text = format!(
         "outcome  OK: {} calls, every byte as it was sent; server in {} bytes, out {} bytes, out/in {ratio:.3}",
         CALLS.len(),
@@ -80,7 +82,7 @@ pub(super) async fn run(report: &Report, Demo {}: Demo) -> Result<(), Failure> {
 
 async fn join(report: &Report, name: &'static str, server: SocketAddr) -> Result<Peer, Failure> {
     let identifier = target::identity(None)?;
-    let (client, incoming, observed) = target::registered(server, identifier, PATIENCE).await?;
+    let (client, incoming, observed) = session::registered(server, identifier, PATIENCE).await?;
     let fields = json!({ "peer": name, "id": identifier.to_string(), "observed": observed.to_string() });
     report.step("registered", fields, &format!("{name:8} registered as {identifier}, seen at {observed}"));
     Ok(Peer { name, identifier, client, incoming })
@@ -107,18 +109,19 @@ async fn exchange(
     same(&ringing.offer, offer, "offer")?;
     let took = started.elapsed();
     let text = format!("{:8} has the offer after {}", callee.name, shown(took));
-    report.step("offered", json!({ "bytes": ringing.offer.len() }), &text);
+    report.step("offered", json!({ "bytes": ringing.offer.len(), "took_ms": millis(took) }), &text);
 
     let (delivered, answered) = tokio::join!(ringing.answer(Bytes::from_static(answer)), call.answered());
     let answered = answered.map_err(failed)?;
     delivered.map_err(failed)?;
     same(&answered.blob, answer, "answer")?;
-    let text = format!("{:8} has the answer after {}", caller.name, shown(started.elapsed()));
-    report.step("answered", json!({ "bytes": answered.blob.len() }), &text);
+    let took = started.elapsed();
+    let text = format!("{:8} has the answer after {}", caller.name, shown(took));
+    report.step("answered", json!({ "bytes": answered.blob.len(), "took_ms": millis(took) }), &text);
 
     let (ours, theirs) = tokio::join!(call.punch(), ringing.call().path());
     let (ours, theirs) = (ours.map_err(failed)?, theirs.map_err(failed)?);
-    let fields = json!({ "caller_to": ours.peer.to_string(), "callee_to": theirs.peer.to_string() });
+    let fields = json!({ "caller_to": ours.peer.to_string(), "callee_to": theirs.peer.to_string(), "round_trip_ms": millis(ours.round_trip) });
     let text =
         format!("both     have a direct path: {} <-> {}, {}", theirs.peer, ours.peer, shown(ours.round_trip));
     report.step("path", fields, &text);
@@ -140,10 +143,11 @@ fn tell_cost(report: &Report, before: &Stats, after: &Stats) {
     let (datagrams_in, datagrams_out) =
         (after.datagrams_in - before.datagrams_in, after.datagrams_out - before.datagrams_out);
     let (bytes_in, bytes_out) = (after.bytes_in - before.bytes_in, after.bytes_out - before.bytes_out);
+    let ratio = bytes_out as f64 / bytes_in.max(1) as f64;
     let fields = json!({
         "datagrams_in": datagrams_in, "datagrams_out": datagrams_out, "bytes_in": bytes_in, "bytes_out": bytes_out,
+        "ratio": ratio,
     });
-    let ratio = bytes_out as f64 / bytes_in.max(1) as f64;
     let text = format!(
         "server   in {bytes_in} bytes ({datagrams_in} datagrams), out {bytes_out} ({datagrams_out}), out/in {ratio:.3}"
     );

@@ -23,7 +23,7 @@ pub(super) enum Failure {
     /// A file cannot be read or written.
     File { path: PathBuf, error: io::Error },
     /// A file is too long, or empty, for an offer or an answer.
-    BlobSize { path: PathBuf, had: usize },
+    BlobSize { path: PathBuf, is_empty: bool },
     /// The server's name leads nowhere.
     Resolve { server: String, error: Option<io::Error> },
     /// The server does not answer.
@@ -36,6 +36,8 @@ pub(super) enum Failure {
     Declined { peer: PeerId },
     /// The client cannot do what was asked.
     Client(ClientError),
+    /// A signal asks to end.
+    Interrupted { signal: &'static str },
     /// What came is not what was sent.
     Damaged { what: &'static str },
 }
@@ -44,7 +46,7 @@ impl Failure {
     /// Returns the process's exit code.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::System(_) | Self::File { .. } | Self::Client(_) => 1,
+            Self::System(_) | Self::File { .. } | Self::Client(_) | Self::Interrupted { .. } => 1,
             Self::BlobSize { .. } | Self::Resolve { .. } => USAGE,
             Self::NoAnswer { .. } => 3,
             Self::Refused { .. } => 4,
@@ -65,6 +67,7 @@ impl Failure {
             Self::Declined { .. } => "declined",
             Self::Call { .. } => "call",
             Self::Client(_) => "client",
+            Self::Interrupted { .. } => "interrupted",
             Self::Damaged { .. } => "damaged",
         }
     }
@@ -91,7 +94,8 @@ impl Failure {
             | ClientError::Offer(_)
             | ClientError::Call(_)
             | ClientError::Yielded
-            | ClientError::Refused(_) => Self::Client(error),
+            | ClientError::Refused(_)
+            | ClientError::Socket(_) => Self::Client(error),
         }
     }
 }
@@ -101,9 +105,11 @@ impl fmt::Display for Failure {
         match self {
             Self::System(error) => write!(f, "this machine refuses: {error}"),
             Self::File { path, error } => write!(f, "{}: {error}", path.display()),
-            Self::BlobSize { path, had } => {
-                write!(f, "{}: {had} bytes, a description has 1 to {BLOB_MAX}", path.display())
+            Self::BlobSize { path, is_empty } => {
+                let had = if *is_empty { "empty".to_owned() } else { format!("more than {BLOB_MAX} bytes") };
+                write!(f, "{}: {had}; a description has 1 to {BLOB_MAX} bytes", path.display())
             }
+            Self::Interrupted { signal } => write!(f, "ended by {signal}"),
             Self::Resolve { server, error: Some(error) } => write!(f, "{server}: no such server: {error}"),
             Self::Resolve { server, error: None } => write!(f, "{server}: the name has no address"),
             Self::NoAnswer { server, waited } => write!(
@@ -149,7 +155,6 @@ fn advice(code: RefusalCode, detail: u8) -> String {
     match (known, detail) {
         (ErrorCode::IdentifierTaken, _) => "the identifier is held from another address.".to_owned(),
         (ErrorCode::IdentifierRefused, 2) => "it takes no plain identifiers (plainids: false).".to_owned(),
-        (ErrorCode::IdentifierRefused, 3) => "it does not verify keyed identifiers; use a UUID.".to_owned(),
         (ErrorCode::ServerFull, _) => "it is full (maxpeers).".to_owned(),
         _ => format!("{known}."),
     }

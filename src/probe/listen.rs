@@ -1,21 +1,32 @@
 //! `roundtable-probe listen`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::json;
+use tokio::task::{JoinError, JoinSet};
 
 use super::arguments::Listen;
 use super::failure::Failure;
+use super::follow::follow;
 use super::report::{Report, millis, shown};
+use super::session::Session;
 use super::target;
-use crate::client::{Call, CallEvent, ClientError, IncomingCall};
+use crate::client::{ClientError, Incoming, IncomingCall};
 
-/// How long a finished call is followed for candidates and paths that come late.
-const FOLLOWED: Duration = Duration::from_secs(6);
+/// What is done with every offer.
+#[derive(Clone)]
+struct Manner {
+    reply: Reply,
+    /// Where offers are written to.
+    save: Option<PathBuf>,
+    /// How long an answered call is followed.
+    follow: Duration,
+}
 
 /// What offers are answered with.
+#[derive(Clone)]
 enum Reply {
     Echo,
     Decline,
@@ -28,39 +39,57 @@ pub(super) async fn run(report: &Report, listen: Listen) -> Result<(), Failure> 
         (Some(path), false) => Reply::With(target::blob(path)?),
         (None, false) => Reply::Echo,
     };
-    let server = target::resolve(&listen.server).await?;
-    let identifier = target::identity(listen.id)?;
+    if let Some(directory) = &listen.save {
+        std::fs::create_dir_all(directory)
+            .map_err(|error| Failure::File { path: directory.clone(), error })?;
+    }
+    let manner = Manner { reply, save: listen.save, follow: Duration::from_secs(listen.follow) };
     let wait = Duration::from_secs(listen.timeout);
-    let (client, mut incoming, observed) = target::registered(server, identifier, wait).await?;
+    let session = Session::open(&listen.server, listen.id, wait).await?;
+    let (identifier, observed) = (session.identifier, session.observed);
     let fields = json!({ "id": identifier.to_string(), "observed": observed.to_string() });
     report.step("listening", fields, &format!("listening as {identifier}, seen at {observed}"));
     report.text(&format!("              call it: roundtable-probe call {} {identifier}", listen.server));
-    let mut taken = 0;
-    while listen.count.is_none_or(|count| taken < count) {
-        tokio::select! {
-            call = incoming.accept() => {
-                let Some(mut call) = call else { return Err(Failure::Client(ClientError::Ended)) };
-                taken += 1;
-                take(report, &mut call, &reply, listen.save.as_deref()).await?;
-                let last = listen.count.is_some_and(|count| taken >= count);
-                follow(report, call.call(), if last { FOLLOWED } else { Duration::ZERO }).await;
-            }
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted.map_err(Failure::System)?;
-                break;
-            }
+    let work =
+        async |_: &_, incoming: &mut Incoming| answer_all(report, incoming, &manner, listen.count).await;
+    match session.close_after(work).await {
+        // The way to end it.
+        Ok(()) | Err(Failure::Interrupted { .. }) => {
+            report.step("unregistered", json!({}), "unregistered");
+            Ok(())
         }
+        Err(failure) => Err(failure),
     }
-    client.unregister().await.map_err(Failure::Client)
 }
 
-/// Shows one offer and answers it.
-async fn take(
+/// Answers so many offers, each as it comes, whatever becomes of the others.
+async fn answer_all(
     report: &Report,
-    call: &mut IncomingCall,
-    reply: &Reply,
-    save: Option<&Path>,
+    incoming: &mut Incoming,
+    manner: &Manner,
+    count: Option<u32>,
 ) -> Result<(), Failure> {
+    let attended = |done: Result<_, JoinError>| done.map_err(|error| Failure::System(error.into()))?;
+    let mut calls = JoinSet::new();
+    let mut taken = 0;
+    while count.is_none_or(|count| taken < count) {
+        tokio::select! {
+            call = incoming.accept() => {
+                let call = call.ok_or(Failure::Client(ClientError::Ended))?;
+                taken += 1;
+                calls.spawn(attend(*report, call, manner.clone()));
+            }
+            Some(done) = calls.join_next() => attended(done)?,
+        }
+    }
+    while let Some(done) = calls.join_next().await {
+        attended(done)?;
+    }
+    Ok(())
+}
+
+/// Shows one offer, answers it, and shows what comes of it.
+async fn attend(report: Report, mut call: IncomingCall, manner: Manner) -> Result<(), Failure> {
     let id = call.id();
     let observed = call.observed.map_or_else(|| "none".to_owned(), |address| address.to_string());
     let fields = json!({
@@ -68,30 +97,29 @@ async fn take(
     });
     let text = format!("offer {id}: {} bytes from {}, seen at {observed}", call.offer.len(), call.from);
     report.step("offered", fields, &text);
-    if let Some(directory) = save {
-        let path = directory.join(format!("{id}.sdp"));
-        std::fs::write(&path, &call.offer).map_err(|error| Failure::File { path, error })?;
+    if let Some(directory) = &manner.save {
+        write(&directory.join(format!("{id}.sdp")), &call.offer)?;
     }
     let started = Instant::now();
-    let (bytes, answered) = match reply {
-        Reply::Decline => (0, call.decline().await),
-        Reply::Echo => (call.offer.len(), call.answer(call.offer.clone()).await),
-        Reply::With(answer) => (answer.len(), call.answer(answer.clone()).await),
+    let (bytes, answered) = match manner.reply {
+        Reply::Decline => (None, call.decline().await),
+        Reply::Echo => (Some(call.offer.len()), call.answer(call.offer.clone()).await),
+        Reply::With(answer) => (Some(answer.len()), call.answer(answer).await),
     };
     let took = started.elapsed();
-    match answered {
-        Ok(()) => {
+    match (answered, bytes) {
+        (Ok(()), Some(bytes)) => {
             let fields = json!({ "offer": id.to_string(), "bytes": bytes, "took_ms": millis(took) });
-            let text = match reply {
-                Reply::Decline => format!("declined, acknowledged after {}", shown(took)),
-                Reply::Echo | Reply::With(_) => {
-                    format!("answered with {bytes} bytes, all there after {}", shown(took))
-                }
-            };
+            let text = format!("answered with {bytes} bytes, all there after {}", shown(took));
             report.step("answered", fields, &text);
+            follow(&report, call.call(), manner.follow).await;
+        }
+        (Ok(()), None) => {
+            let fields = json!({ "offer": id.to_string(), "took_ms": millis(took) });
+            report.step("declined", fields, &format!("declined, acknowledged after {}", shown(took)));
         }
         // One call that fails is no reason to stop listening.
-        Err(error) => {
+        (Err(error), _) => {
             let fields = json!({ "offer": id.to_string(), "reason": error.to_string() });
             report.step("answer_failed", fields, &format!("the answer did not arrive: {error}"));
         }
@@ -99,28 +127,6 @@ async fn take(
     Ok(())
 }
 
-/// Shows what still comes in a call.
-async fn follow(report: &Report, call: &mut Call, patience: Duration) {
-    let id = call.id().to_string();
-    while let Ok(Some(event)) = tokio::time::timeout(patience, call.next()).await {
-        match event {
-            CallEvent::Candidate { number, message } => {
-                let text = String::from_utf8_lossy(&message);
-                let fields = json!({ "offer": id, "number": number, "message": text });
-                report.step("candidate", fields, &format!("candidate {number}: {text}"));
-            }
-            CallEvent::Path(path) => {
-                let fields = json!({ "offer": id, "peer": path.peer.to_string(), "round_trip_ms": millis(path.round_trip) });
-                report.step(
-                    "path",
-                    fields,
-                    &format!("direct path to {}, {}", path.peer, shown(path.round_trip)),
-                );
-            }
-            CallEvent::PunchFailed(reason) => {
-                report.step("punch_failed", json!({ "offer": id }), &format!("no direct path: {reason}"));
-            }
-            CallEvent::Delivered | CallEvent::Ended(_) | CallEvent::CandidatesFailed(_) => {}
-        }
-    }
+fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, content).map_err(|error| Failure::File { path: path.to_owned(), error })
 }

@@ -4,10 +4,12 @@ mod arguments;
 mod call;
 mod demo;
 mod failure;
+mod follow;
 mod listen;
 mod ping;
 mod register;
 mod report;
+mod session;
 mod target;
 
 use std::process::ExitCode;

@@ -7,15 +7,13 @@ use serde_json::json;
 use super::arguments::Register;
 use super::failure::Failure;
 use super::report::Report;
-use super::target;
-use crate::client::Registration;
+use super::session::Session;
+use crate::client::{Client, Registration};
 
 pub(super) async fn run(report: &Report, register: Register) -> Result<(), Failure> {
-    let server = target::resolve(&register.server).await?;
-    let identifier = target::identity(register.id)?;
-    let wait = Duration::from_secs(register.timeout);
-    let (mut client, _incoming, observed) = target::registered(server, identifier, wait).await?;
-    if let Registration::Registered { timeout, maxblob, .. } = client.registration() {
+    let session = Session::open(&register.server, register.id, Duration::from_secs(register.timeout)).await?;
+    let (server, identifier, observed) = (session.server, session.identifier, session.observed);
+    if let Registration::Registered { timeout, maxblob, .. } = session.client.registration() {
         let fields = json!({
             "server": server.to_string(), "id": identifier.to_string(), "observed": observed.to_string(),
             "timeout_s": timeout.as_secs(), "maxblob": maxblob,
@@ -25,18 +23,38 @@ pub(super) async fn run(report: &Report, register: Register) -> Result<(), Failu
         report
             .text(&format!("              offers wait {} s, blobs up to {maxblob} bytes", timeout.as_secs()));
     }
-    let stay = tokio::time::sleep(Duration::from_secs(register.stay));
-    tokio::pin!(stay);
-    loop {
-        tokio::select! {
-            () = &mut stay => break,
-            changed = client.registration_changed() => {
-                let state = changed.map_err(Failure::Client)?;
-                report.step("changed", json!({ "state": format!("{state:?}") }), &format!("{state:?}"));
-            }
+    let stay = Duration::from_secs(register.stay);
+    let work =
+        async |client: &Client, _: &mut _| match tokio::time::timeout(stay, watch(report, client)).await {
+            Ok(failure) => Err(failure),
+            Err(_over) => Ok(()),
+        };
+    match session.close_after(work).await {
+        Ok(()) | Err(Failure::Interrupted { .. }) => {
+            report.step("unregistered", json!({}), "unregistered");
+            Ok(())
         }
+        Err(failure) => Err(failure),
     }
-    client.unregister().await.map_err(Failure::Client)?;
-    report.step("unregistered", json!({}), "unregistered");
-    Ok(())
+}
+
+/// Shows every change of the registration.
+async fn watch(report: &Report, client: &Client) -> Failure {
+    let mut client = client.clone();
+    loop {
+        let state = match client.registration_changed().await {
+            Ok(state) => state,
+            Err(error) => return Failure::Client(error),
+        };
+        let (name, text) = match state {
+            Registration::Asking => ("asking", "asking the server anew".to_owned()),
+            Registration::Registered { observed, .. } => {
+                ("registered", format!("registered, seen at {observed}"))
+            }
+            Registration::Refused { .. } => ("refused", "the server refuses the registration now".to_owned()),
+            Registration::ServerSilent => ("silent", "the server does not answer any more".to_owned()),
+            Registration::Unregistered => ("unregistered", "no longer registered".to_owned()),
+        };
+        report.step("changed", json!({ "state": name }), &text);
+    }
 }

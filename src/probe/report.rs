@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::failure::Failure;
 
+#[derive(Clone, Copy)]
 pub(super) struct Report {
     json: bool,
     started: Instant,
@@ -46,7 +47,7 @@ impl Report {
             let fields = serde_json::json!({ "kind": failure.name(), "message": failure.to_string() });
             self.step("failed", fields, "");
         } else {
-            eprintln!("{failure}");
+            complain(&failure.to_string());
         }
     }
 }
@@ -59,6 +60,12 @@ pub(super) fn millis(duration: Duration) -> Value {
 /// Milliseconds for people.
 pub(super) fn shown(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
+}
+
+/// Says on standard error what is wrong.
+pub(super) fn complain(text: &str) {
+    // Nobody may be reading; the exit code says it too.
+    drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 fn rounded(millis: f64) -> Value {

@@ -1,15 +1,14 @@
 //! From what the user typed to a server, an identity and bytes.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use roundtable_proto::wire::{BLOB_MAX, OfferId, PeerId};
 
 use super::failure::Failure;
-use crate::client::{Client, Incoming, Options};
 
 /// The port of a server that is named without one.
 const DEFAULT_PORT: u16 = 1066;
@@ -38,31 +37,25 @@ pub(super) fn identity(given: Option<PeerId>) -> Result<PeerId, Failure> {
     PeerId::plain(*uuid.as_bytes()).ok_or_else(|| Failure::System(io::ErrorKind::InvalidData.into()))
 }
 
-/// Starts a client and waits until it is registered.
-pub(super) async fn registered(
-    server: SocketAddr,
-    identifier: PeerId,
-    wait: Duration,
-) -> Result<(Client, Incoming, SocketAddr), Failure> {
-    let (client, incoming) =
-        Client::start(Options::new(server, identifier)).await.map_err(Failure::System)?;
-    match tokio::time::timeout(wait, client.registered()).await {
-        Ok(Ok(observed)) => Ok((client, incoming, observed)),
-        Ok(Err(_)) | Err(_) => Err(Failure::not_registered(server, wait, client.registration())),
-    }
-}
-
-/// Reads a description from a file, or from standard input for `-`.
+/// Reads a description from a file, or from standard input for `-`; no more of it than can be sent.
 pub(super) fn blob(path: &Path) -> Result<Bytes, Failure> {
-    let read = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        io::stdin().take(BLOB_MAX as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
+    let (name, read) = if path == Path::new("-") {
+        (PathBuf::from("standard input"), bounded(io::stdin()))
     } else {
-        std::fs::read(path)
+        (path.to_owned(), File::open(path).and_then(bounded))
     };
-    let bytes = read.map_err(|error| Failure::File { path: path.to_owned(), error })?;
+    let bytes = match read {
+        Ok(bytes) => bytes,
+        Err(error) => return Err(Failure::File { path: name, error }),
+    };
     if bytes.is_empty() || bytes.len() > BLOB_MAX {
-        return Err(Failure::BlobSize { path: path.to_owned(), had: bytes.len() });
+        return Err(Failure::BlobSize { path: name, is_empty: bytes.is_empty() });
     }
     Ok(bytes.into())
+}
+
+fn bounded(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(BLOB_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -4,7 +4,7 @@
     client.py listen HOST PORT --id UUID --answer FILE [--count N] [--decline] [--offer-out DIR]
     client.py call HOST PORT --id UUID --to ID --offer FILE --answer-out FILE [--candidates N] [--punch]
 
-Exits 0 on success, 1 with a message on standard error otherwise, and 2 if called wrongly.
+``--help`` tells the options, what is printed, and the exit codes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,28 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import roundtable as rt
+
+
+OUTPUT = """\
+Standard output gets one JSON object for each event, a line each, as it happens. "event" is its name; the other members
+are its values: identifiers as UUID (keyed ones as 64 hex digits), offer ids as 32 hex digits, addresses as ip:port or
+[ip]:port, times in milliseconds, and instead of a blob its "length" and "sha256".
+
+  registered (observed, session_changed, ttl, timeout, maxblob), address (observed), silent, unregistered,
+  registration_delayed (reason, retry_after), registration_failed (reason, code, detail), version (version),
+  pong (observed, rtt), ringing, answered (observed, blob), offered (source, observed, blob), delivered,
+  failed (reason), candidate (index, blob), candidates_delivered, candidates_failed (reason),
+  path (address, observed), punch_failed (reason).  From "ringing" on each has "offer" too.
+
+"listen" is ready when it has printed "registered".
+
+Exit codes:
+  0    ping: answered. call: answered, with --candidates delivered too, with --punch a path proved too.
+       listen: --count offers were answered (or declined) and the answers delivered
+  1    anything else, with a line on standard error: declined, unknown peer, no server, time over, an unreadable file
+  2    called wrongly
+  130  interrupted
+"""
 
 
 class Failure(Exception):
@@ -88,12 +110,11 @@ class Session:
 def ping(args: argparse.Namespace) -> None:
     session = Session(args, b"\1" * 32)
     try:
-        session.core.ping(rt.now_ms())
-        for event in session.events():
-            if event.name == "pong":
-                return
-            if event.name == "ping_failed":
-                break
+        while rt.now_ms() < session.deadline:
+            session.core.ping(rt.now_ms())
+            for event in session.events(rt.now_ms() + rt.RTO_INITIAL):
+                if event.name == "pong":
+                    return
         raise Failure("no answer from the server")
     finally:
         session.udp.close()
@@ -177,17 +198,20 @@ def call(args: argparse.Namespace) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    main = argparse.ArgumentParser(description="A client of the Roundtable signalling protocol.")
+    main = argparse.ArgumentParser(description="A client of the Roundtable signalling protocol.", epilog=OUTPUT,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = main.add_subparsers(dest="command", required=True)
 
     def command(name: str, run: Any, timeout: float, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
+        sub = commands.add_parser(name, help=text, description=text, epilog=OUTPUT,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
         sub.set_defaults(run=run)
-        sub.add_argument("host")
-        sub.add_argument("port", type=int)
+        sub.add_argument("host", help="name or address of the server")
+        sub.add_argument("port", type=int, help="its UDP port")
         sub.add_argument("--timeout", type=float, default=timeout, help="seconds in all; 0: none (default %(default)s)")
-        sub.add_argument("--drop", type=float, default=0, metavar="PERCENT", help="drop datagrams in and out")
-        sub.add_argument("--seed", type=int, help="of --drop")
+        sub.add_argument("--drop", type=float, default=0, metavar="PERCENT",
+                         help="throw away this share of datagrams, each way, to try out loss")
+        sub.add_argument("--seed", type=int, help="makes --drop repeatable")
         return sub
 
     def peer(sub: argparse.ArgumentParser, linger: float) -> None:
@@ -204,7 +228,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--count", type=int, default=0, metavar="N", help="exit after N offers (default: never)")
     sub.add_argument("--offer-out", type=Path, metavar="DIR", help="write each offer to DIR/OFFERID.bin")
     sub = command("call", call, 60, "Offer and wait for the answer.")
-    peer(sub, 1.0)
+    peer(sub, rt.OFFER_LINGER / 1000)
     sub.add_argument("--to", type=rt.parse_identifier, required=True, help="identifier of the peer")
     sub.add_argument("--offer", type=Path, required=True, help="file with the offer")
     sub.add_argument("--answer-out", type=Path, required=True, help="file for the answer")

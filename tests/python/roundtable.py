@@ -41,6 +41,8 @@ BLOB_MAX = 65536
 PEER_TTL = 60_000
 KEEPALIVE_INTERVAL = 20_000
 COOKIE_LIFETIME = 60_000
+RESTART_GRACE = 30_000
+RESTART_RETRY = 500
 RTO_INITIAL = 500
 RTO_MIN = 100
 RTO_MAX = 3_000
@@ -223,7 +225,7 @@ def _build_address(address: Optional[Address]) -> bytes:
     return bytes([ip.version]) + ip.packed.ljust(16, b"\0") + address.port.to_bytes(2, "big")
 
 
-_SESSION = _TRANSACTION = _COOKIE = _TOKEN = _REFERENCE = _opaque(16)
+_SESSION = _TRANSACTION = _COOKIE = _TICKET = _TOKEN = _REFERENCE = _opaque(16)
 _OFFER = _opaque(16, zero_allowed=False)
 _IDENTIFIER = _opaque(32, zero_allowed=False)
 _DIGEST = _opaque(8)
@@ -241,7 +243,9 @@ _RELAYED_BLOB = (
     ("session", _SESSION), ("offer", _OFFER), ("source", _IDENTIFIER), ("observed", _ADDRESS), ("digest", _DIGEST),
     ("length", _U32), ("index", _U8),
 )
-_ACK_FIELDS = (("session", _SESSION), ("offer", _OFFER), ("kind", _ACK_KIND), ("bitmap", _BITMAP))
+_ACK_FIELDS = (
+    ("session", _SESSION), ("offer", _OFFER), ("kind", _ACK_KIND), ("bitmap", _BITMAP), ("zero", _zero(10)),
+)
 
 #: The tables of section 4. The first field stands at offset 4.
 LAYOUT: dict[Kind, tuple[tuple[str, FieldType], ...]] = {
@@ -249,17 +253,17 @@ LAYOUT: dict[Kind, tuple[tuple[str, FieldType], ...]] = {
     Kind.PONG: (("transaction", _TRANSACTION), ("observed", _ADDRESS)),
     Kind.REGISTER: (
         ("session", _SESSION), ("transaction", _TRANSACTION), ("identifier", _IDENTIFIER), ("cookie", _COOKIE),
-        ("signature", _SIGNATURE),
+        ("ticket", _TICKET), ("signature", _SIGNATURE),
     ),
     Kind.REGISTERED: (
         ("session", _SESSION), ("transaction", _TRANSACTION), ("observed", _ADDRESS), ("ttl", _U32),
-        ("timeout", _U32), ("maxblob", _U32),
+        ("timeout", _U32), ("maxblob", _U32), ("ticket", _TICKET),
     ),
-    Kind.CHALLENGE: (("reference", _REFERENCE), ("cookie", _COOKIE)),
+    Kind.CHALLENGE: (("reference", _REFERENCE), ("cookie", _COOKIE), ("observed", _ADDRESS)),
     Kind.KEEPALIVE: (("session", _SESSION), ("transaction", _TRANSACTION), ("observed", _ADDRESS)),
     Kind.KEEPALIVE_REPLY: (("session", _SESSION), ("transaction", _TRANSACTION), ("observed", _ADDRESS)),
-    Kind.UNREGISTER: (("session", _SESSION), ("transaction", _TRANSACTION)),
-    Kind.UNREGISTERED: (("session", _SESSION), ("transaction", _TRANSACTION)),
+    Kind.UNREGISTER: (("session", _SESSION), ("transaction", _TRANSACTION), ("zero", _zero(19))),
+    Kind.UNREGISTERED: (("session", _SESSION), ("transaction", _TRANSACTION), ("zero", _zero(19))),
     Kind.OFFER: _UPWARD_BLOB,
     Kind.ANSWER: _UPWARD_BLOB,
     Kind.CANDIDATE: _UPWARD_BLOB,
@@ -453,7 +457,8 @@ class Rtt:
             self.backoff = 1
 
 
-class Piece(NamedTuple):
+@dataclass(frozen=True)
+class Piece:
     """What one blob frame carries: a fragment of an OFFER or ANSWER, or a whole CANDIDATE."""
 
     digest: bytes
@@ -760,7 +765,9 @@ class CallError(Exception):
 
 
 class Client:
-    """One identifier at one server. Feed it with ``handle_datagram`` and ``poll``; take what ``poll`` returns.
+    """One plain identifier at one server. Feed it with ``handle_datagram`` and ``poll``; take what ``poll`` returns.
+
+    Keyed identifiers it cannot register: they need Ed25519, which the standard library has not.
 
     ``poll(now)`` returns the datagrams to send, each with its destination; call it after every call of another
     method and at ``next_timeout()``. ``events()`` drains these events:
@@ -804,6 +811,7 @@ class Client:
         # registration
         self._cookie = ZERO16
         self._cookie_until = -NEVER
+        self._ticket = ZERO16
         self._register_at = NEVER
         self._register_rto: float = RTO_INITIAL
         self._register_transaction = ZERO16
@@ -1026,7 +1034,7 @@ class Client:
         if now >= self._cookie_until:  # the server may have changed its mind about it, or its address
             self._cookie = ZERO16
         self._send(Kind.REGISTER, session=self.session, transaction=self._register_transaction,
-                   identifier=self.identifier, cookie=self._cookie, signature=bytes(64))
+                   identifier=self.identifier, cookie=self._cookie, ticket=self._ticket, signature=bytes(64))
         self._register_at = now + self._jitter(self._register_rto)
         self._register_rto = min(REGISTER_RTO_MAX, self._register_rto * 2)
 
@@ -1065,6 +1073,7 @@ class Client:
         changed = frame["session"] != self.session
         self.state = State.REGISTERED
         self.session = frame["session"]
+        self._ticket = frame["ticket"]
         self.ttl, self.timeout, self.maxblob = frame["ttl"], frame["timeout"], frame["maxblob"]
         self._register_at = NEVER
         self._schedule_keepalive(now)
@@ -1373,8 +1382,9 @@ class Client:
         reference, retry_after = frame["reference"], frame["retry_after"]
         reason = code_name(frame["code"])
         if frame["code"] == Code.VERSION:
-            if (self._is_register(reference) or self._is_request(reference) or reference in self._pings
-                    or reference in self.calls):
+            # Bytes 20..36 of a PING are not its transaction but zero.
+            of_ping = frame["kind"] == Kind.PING and reference == ZERO16 and bool(self._pings)
+            if of_ping or self._is_register(reference) or self._is_request(reference) or reference in self.calls:
                 self._emit("version", version=frame["detail"])
         elif self._is_register(reference):
             self._on_register_error(now, frame, reason)
@@ -1515,33 +1525,42 @@ class UdpClient:
     ``drop`` is the share (0..1) of datagrams that are thrown away in each direction, to try out loss.
     """
 
-    def __init__(self, identifier: bytes, host: str, port: int, drop: float = 0.0, seed: Optional[int] = None,
-                 bind: Optional[tuple[str, int]] = None):
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
-        self.socket.setblocking(False)
-        if bind is not None:
-            self.socket.bind(bind)
-        self._dropper = random.Random(seed)
+    def __init__(self, identifier: bytes, host: str, port: int, drop: float = 0.0, seed: Optional[int] = None):
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        self._family: socket.AddressFamily = found[0]
         self._drop = drop
-        server = self._address(address)
+        self._dropper = random.Random(seed)
+        server = self._address(found[4])
         self.core = Client(identifier, server, families=frozenset({server.version}))
+        self.socket = self._open()
 
     def step(self, wait: float) -> list[Event]:
-        """Run for at most ``wait`` milliseconds, and return as soon as there are events."""
+        """Run for at most ``wait`` milliseconds, 0 to do only what is due, and return as soon as there are events."""
         until = now_ms() + wait
         while True:
+            self._receive()
             self._flush()
             events = self.core.events()
             now = now_ms()
             if events or now >= until:
                 return events
             timeout = max(0.0, min(until, self.core.next_timeout()) - now) / 1000
-            if select.select([self.socket], [], [], timeout)[0]:
-                self._receive()
+            select.select([self.socket], [], [], timeout)
+
+    def rebind(self) -> None:
+        """Go on from a new port, as after a change of network. The server finds out by itself (section 5)."""
+        old, self.socket = self.socket, self._open()  # in this order, so that the port is another one
+        old.close()
 
     def close(self) -> None:
+        """Close the socket. To end the registration first, call ``core.unregister`` and await ``unregistered``."""
         self.socket.close()
+
+    def _open(self) -> socket.socket:
+        opened = socket.socket(self._family, socket.SOCK_DGRAM)
+        opened.setblocking(False)
+        opened.bind(("", 0))
+        return opened
 
     def _flush(self) -> None:
         for data, address in self.core.poll(now_ms()):
@@ -1550,12 +1569,12 @@ class UdpClient:
             try:
                 self.socket.sendto(data, tuple(address))
             except OSError:
-                pass  # as good as lost: no route, wrong family, full buffer; timers repeat what matters
+                pass  # as good as lost: no route, full buffer; timers repeat what matters
 
     def _receive(self) -> None:
-        for _ in range(FRAGMENTS_MAX):
+        for _ in range(FRAGMENTS_MAX):  # then the timers have their turn
             try:
-                data, address = self.socket.recvfrom(2048)
+                data, address = self.socket.recvfrom(2 * DATAGRAM_MAX)
             except OSError:
                 return
             if self._drop and self._dropper.random() < self._drop:

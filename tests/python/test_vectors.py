@@ -1,4 +1,4 @@
-"""Checks roundtable.py against the vectors of section 13.
+"""Checks roundtable.py against the vectors of section 15.
 
     python3 tests/python/test_vectors.py [DIRECTORY]
 
@@ -61,7 +61,7 @@ def check_frame(entry: dict[str, Any]) -> Iterator[str]:
         yield f"kind {frame.kind.name}, expected {kind.name}"
         return
     fields = dict(entry["fields"])
-    blob = bytes.fromhex(entry.get("blob", fields.pop("blob", "")))
+    blob = bytes.fromhex(fields.pop("blob", ""))
     decoded = {name: as_text(value) for name, value in frame.fields.items()}
     if decoded.keys() != fields.keys():
         yield f"fields {sorted(decoded)}, expected {sorted(fields)}"
@@ -108,7 +108,7 @@ def main() -> int:
         for entry in entries:
             try:
                 complaints = list(check(entry))
-            except Exception as error:  # an entry in a form that section 13 does not describe
+            except Exception as error:  # an entry in a form that section 15 does not describe
                 complaints = [f"{type(error).__name__}: {error}"]
             for complaint in complaints:
                 print(f"{file}: {entry.get('name')}: {complaint}")

@@ -78,3 +78,66 @@ impl AckTimer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Instant = Instant::from_micros(1_000_000);
+
+    #[test]
+    fn first_arrival_sets_the_time_and_later_ones_do_not_move_it() {
+        let mut timer = AckTimer::Idle;
+        timer.soon(START);
+        timer.soon(START + ACK_DELAY / 2);
+        assert_eq!(timer.next(), Some(START + ACK_DELAY));
+        assert!(!timer.poll(START + ACK_DELAY / 2, Missing::Nothing));
+        assert!(timer.poll(START + ACK_DELAY, Missing::Nothing));
+        assert_eq!(timer, AckTimer::Idle);
+    }
+
+    #[test]
+    fn at_once_is_at_once() {
+        let mut timer = AckTimer::Idle;
+        timer.soon(START);
+        timer.at_once(START);
+        assert!(timer.poll(START, Missing::Nothing));
+    }
+
+    #[test]
+    fn nudges_double_until_something_arrives() {
+        let mut timer = AckTimer::Idle;
+        timer.at_once(START);
+        let mut now = START;
+        for wait in [NUDGE, NUDGE * 2, NUDGE * 4] {
+            assert!(timer.poll(now, Missing::Some));
+            assert_eq!(timer.next(), Some(now + wait));
+            now += wait;
+        }
+        timer.soon(now);
+        now += ACK_DELAY;
+        assert!(timer.poll(now, Missing::Some));
+        assert_eq!(timer.next(), Some(now + NUDGE));
+    }
+
+    #[test]
+    fn held_back_it_waits_whatever_arrives_and_then_speaks() {
+        let mut timer = AckTimer::Idle;
+        timer.hold(START + NUDGE);
+        timer.soon(START);
+        timer.at_once(START);
+        assert!(!timer.poll(START + ACK_DELAY, Missing::Some));
+        assert!(timer.poll(START + NUDGE, Missing::Nothing));
+        assert_eq!(timer.next(), None);
+    }
+
+    #[test]
+    fn stopped_it_speaks_again_only_of_something_new() {
+        let mut timer = AckTimer::Idle;
+        timer.soon(START);
+        timer.stop();
+        assert_eq!(timer.next(), None);
+        timer.soon(START);
+        assert_eq!(timer.next(), Some(START + ACK_DELAY));
+    }
+}

@@ -4,14 +4,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::callee::{Callee, Delivered, Stage};
+use super::callee::{Callee, Delivered, Received, Stage};
 use super::caller::{Caller, Heard as Answer};
 use super::candidates::{Heard, Spoken};
 use super::counters::DropReason;
 use super::event::{CallError, Event, FailReason};
 use super::link::Link;
 use super::output::Output;
-use super::punch::{Proved, Punch};
+use super::punch::{Proved, Punch, Started};
 use super::rtt::Rtt;
 use crate::Instant;
 use crate::keyed::Generator;
@@ -61,9 +61,15 @@ pub(super) enum Fate {
 }
 
 impl Call {
-    /// Starts a call of this client's own.
-    pub(super) fn to(offer: OfferId, peer: PeerId, blob: Vec<u8>, cx: &Context<'_>) -> Self {
-        Self::new(offer, peer, Role::Caller(Caller::new(blob)), cx)
+    /// Starts a call of this client's own, to which an offer of the other peer's may yield.
+    pub(super) fn to(
+        offer: OfferId,
+        peer: PeerId,
+        blob: Vec<u8>,
+        rival: Option<OfferId>,
+        cx: &Context<'_>,
+    ) -> Self {
+        Self::new(offer, peer, Role::Caller(Caller::new(blob, rival)), cx)
     }
 
     /// Starts a call of the other peer's, of which a first fragment has arrived.
@@ -114,13 +120,16 @@ impl Call {
             (Role::Caller(_), BlobKind::Offer) | (Role::Callee(_), BlobKind::Answer) => {
                 Err(DropReason::Phase)
             }
-            (Role::Callee(callee), BlobKind::Offer) => {
-                if let Some(blob) = callee.take(cx.now, relayed)? {
+            (Role::Callee(callee), BlobKind::Offer) => match callee.take(cx.now, relayed)? {
+                Received::More => Ok(Fate::Open),
+                Received::Whole(blob) => {
                     let (from, observed) = (self.peer, relayed.head().observed);
                     cx.out.event(Event::Offered { offer: self.offer, from, observed, blob });
+                    self.deadline = cx.now + cx.patience;
+                    Ok(Fate::Open)
                 }
-                Ok(Fate::Open)
-            }
+                Received::Damaged => Ok(self.fail_damaged(cx)),
+            },
             (Role::Caller(_), BlobKind::Answer) => self.take_answer(relayed, cx),
             (Role::Caller(_) | Role::Callee(_), BlobKind::Candidate) => self.take_candidate(relayed, cx),
         }
@@ -134,12 +143,12 @@ impl Call {
         if unheard {
             self.deadline = cx.now + cx.patience;
             if !delivered {
-                // Who answers has the offer, though the acknowledgement was lost.
                 cx.out.event(Event::OfferDelivered { offer });
             }
         }
         match taken? {
             Answer::First | Answer::More => Ok(Fate::Open),
+            Answer::Damaged => Ok(self.fail_damaged(cx)),
             Answer::Whole(blob) if blob.is_empty() => {
                 cx.out.event(Event::Declined { offer });
                 self.acknowledge_at_once(BlobKind::Answer, Arrived::all(1), cx);
@@ -151,6 +160,11 @@ impl Call {
                 Ok(Fate::Open)
             }
         }
+    }
+
+    fn fail_damaged(&mut self, cx: &mut Context<'_>) -> Fate {
+        cx.out.counters.count_drop(DropReason::Digest);
+        self.fail(FailReason::Damaged, cx)
     }
 
     fn take_candidate(&mut self, relayed: &Relayed<'_>, cx: &mut Context<'_>) -> Result<Fate, DropReason> {
@@ -205,8 +219,11 @@ impl Call {
     }
 
     /// Takes a PUNCH_NOW.
-    pub(super) fn punch_now(&mut self, order: &PunchNow, cx: &Context<'_>) -> Result<Fate, DropReason> {
-        self.punch.start(cx.now, order).map(|()| Fate::Open)
+    pub(super) fn punch_now(&mut self, order: &PunchNow, cx: &mut Context<'_>) -> Result<Fate, DropReason> {
+        if self.punch.start(cx.now, order)? == Started::Nowhere {
+            cx.out.event(Event::PunchFailed { offer: self.offer, reason: FailReason::NoPath });
+        }
+        Ok(Fate::Open)
     }
 
     /// Takes a PROBE.
@@ -271,8 +288,8 @@ impl Call {
 
     /// Does what time alone demands.
     pub(super) fn expire(&mut self, cx: &mut Context<'_>) -> Fate {
-        if self.punch.expire(cx.now) {
-            cx.out.event(Event::PunchFailed { offer: self.offer, reason: FailReason::NoPath });
+        if let Some(reason) = self.punch.expire(cx.now) {
+            cx.out.event(Event::PunchFailed { offer: self.offer, reason });
         }
         if self.deadline <= cx.now && !(self.punch.is_probing() && self.is_settled()) {
             let reason = match &self.role {

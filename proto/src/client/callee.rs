@@ -25,6 +25,17 @@ enum Phase {
     Delivered,
 }
 
+/// What a fragment of the offer has done.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// More is missing, or it was there already.
+    More,
+    /// All of it.
+    Whole(Vec<u8>),
+    /// All of it, but not what was announced.
+    Damaged,
+}
+
 /// Where a call stands, for whoever keeps the calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -60,19 +71,23 @@ impl Callee {
         }
     }
 
-    /// Takes a fragment of the offer, and returns the offer when it has just become whole.
-    pub(super) fn take(
-        &mut self,
-        now: Instant,
-        relayed: &Relayed<'_>,
-    ) -> Result<Option<Vec<u8>>, DropReason> {
+    /// Tells whether the application has not answered.
+    pub(super) fn is_unanswered(&self) -> bool {
+        match self.phase {
+            Phase::Receiving | Phase::Waiting => true,
+            Phase::Answering(_) | Phase::Delivered => false,
+        }
+    }
+
+    /// Takes a fragment of the offer.
+    pub(super) fn take(&mut self, now: Instant, relayed: &Relayed<'_>) -> Result<Received, DropReason> {
         match self.offer.take(now, relayed) {
             Taken::Mismatch => Err(DropReason::Mismatch),
-            Taken::Corrupt => Err(DropReason::Digest),
-            Taken::Kept => Ok(None),
+            Taken::Damaged => Ok(Received::Damaged),
+            Taken::Kept => Ok(Received::More),
             Taken::Whole(blob) => {
                 self.phase = Phase::Waiting;
-                Ok(Some(blob))
+                Ok(Received::Whole(blob))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The calling side of a call: the offer goes out, rings, and its answer comes in. Knows nothing of other calls. SPEC 6
 
-use super::constants::OFFER_REPEAT;
+use super::constants::{OFFER_LINGER, OFFER_REPEAT};
 use super::counters::DropReason;
 use super::flight::Turn;
 use super::incoming::{Incoming, Taken};
@@ -26,7 +26,11 @@ enum Phase {
     Sending,
     Ringing,
     Receiving(Incoming),
-    Answered(Incoming),
+    /// The last fragment of the offer goes out until then.
+    Answered {
+        answer: Incoming,
+        until: Instant,
+    },
 }
 
 /// What a fragment of the answer has done.
@@ -38,24 +42,26 @@ pub(super) enum Heard {
     More,
     /// All of it.
     Whole(Vec<u8>),
+    /// All of it, but not what was announced.
+    Damaged,
 }
 
 impl Caller {
-    pub(super) fn new(blob: Vec<u8>) -> Self {
-        Self { offer: Outgoing::new(BlobKind::Offer, blob), phase: Phase::Sending, ring: None, rival: None }
+    pub(super) fn new(blob: Vec<u8>, rival: Option<OfferId>) -> Self {
+        Self { offer: Outgoing::new(BlobKind::Offer, blob), phase: Phase::Sending, ring: None, rival }
     }
 
     /// Tells whether the answer has not begun to arrive.
     pub(super) fn is_unheard(&self) -> bool {
         match self.phase {
             Phase::Sending | Phase::Ringing => true,
-            Phase::Receiving(_) | Phase::Answered(_) => false,
+            Phase::Receiving(_) | Phase::Answered { .. } => false,
         }
     }
 
     /// Tells whether the answer is there.
     pub(super) fn is_answered(&self) -> bool {
-        matches!(self.phase, Phase::Answered(_))
+        matches!(self.phase, Phase::Answered { .. })
     }
 
     /// Tells whether the callee has the whole offer.
@@ -73,7 +79,7 @@ impl Caller {
         match self.phase {
             Phase::Sending | Phase::Ringing => self.offer.flight.acknowledge(now, bitmap, rtt),
             // The repeated last fragment is acknowledged too.
-            Phase::Receiving(_) | Phase::Answered(_) => return false,
+            Phase::Receiving(_) | Phase::Answered { .. } => return false,
         }
         if self.is_delivered() || !self.offer.flight.is_complete() {
             return false;
@@ -87,23 +93,17 @@ impl Caller {
     pub(super) fn take(&mut self, now: Instant, relayed: &Relayed<'_>) -> Result<Heard, DropReason> {
         let first = self.is_unheard();
         if first {
+            // Who answers has the offer, though the acknowledgement was lost.
             self.phase = Phase::Receiving(Incoming::new(relayed.head()));
+            self.ring = self.ring.or(Some(now + OFFER_REPEAT));
         }
-        let (Phase::Receiving(answer) | Phase::Answered(answer)) = &mut self.phase else {
-            return Err(DropReason::Phase);
-        };
+        let Some(answer) = self.answer() else { return Err(DropReason::Phase) };
         match answer.take(now, relayed) {
             Taken::Mismatch => Err(DropReason::Mismatch),
-            Taken::Corrupt => Err(DropReason::Digest),
-            Taken::Kept => {
-                if !answer.is_whole() {
-                    self.ring = Some(now + OFFER_REPEAT);
-                }
-                Ok(if first { Heard::First } else { Heard::More })
-            }
+            Taken::Damaged => Ok(Heard::Damaged),
+            Taken::Kept => Ok(if first { Heard::First } else { Heard::More }),
             Taken::Whole(blob) => {
-                self.ring = None;
-                self.turn_to_answered();
+                self.turn_to_answered(now);
                 Ok(Heard::Whole(blob))
             }
         }
@@ -113,7 +113,7 @@ impl Caller {
     pub(super) fn hold(&mut self, now: Instant, until: Instant, rtt: &Rtt) {
         match self.phase {
             Phase::Sending => self.offer.flight.hold(now, until, rtt),
-            Phase::Ringing | Phase::Receiving(_) | Phase::Answered(_) => self.ring = Some(until),
+            Phase::Ringing | Phase::Receiving(_) | Phase::Answered { .. } => self.ring = Some(until),
         }
     }
 
@@ -121,7 +121,7 @@ impl Caller {
     pub(super) fn reopen(&mut self, now: Instant) {
         match self.phase {
             Phase::Sending => {}
-            Phase::Ringing | Phase::Receiving(_) | Phase::Answered(_) => self.ring = Some(now),
+            Phase::Ringing | Phase::Receiving(_) | Phase::Answered { .. } => self.ring = Some(now),
         }
     }
 
@@ -129,9 +129,8 @@ impl Caller {
     pub(super) fn resume(&mut self, now: Instant) {
         self.offer.flight.resume();
         self.reopen(now);
-        match &mut self.phase {
-            Phase::Sending | Phase::Ringing => {}
-            Phase::Receiving(answer) | Phase::Answered(answer) => answer.resume(now),
+        if let Some(answer) = self.answer() {
+            answer.resume(now);
         }
     }
 
@@ -145,7 +144,7 @@ impl Caller {
     pub(super) fn answer(&mut self) -> Option<&mut Incoming> {
         match &mut self.phase {
             Phase::Sending | Phase::Ringing => None,
-            Phase::Receiving(answer) | Phase::Answered(answer) => Some(answer),
+            Phase::Receiving(answer) | Phase::Answered { answer, .. } => Some(answer),
         }
     }
 
@@ -158,8 +157,9 @@ impl Caller {
         }
         self.ring.filter(|&ring| ring <= now)?;
         self.ring = match self.phase {
-            Phase::Sending | Phase::Answered(_) => None,
+            Phase::Sending => None,
             Phase::Ringing | Phase::Receiving(_) => Some(now + OFFER_REPEAT),
+            Phase::Answered { until, .. } => Some(now + OFFER_REPEAT).filter(|&next| next <= until),
         };
         Some((self.offer.datagram(route, self.offer.last()), Turn::Again))
     }
@@ -168,13 +168,13 @@ impl Caller {
     pub(super) fn next(&self, now: Instant, rtt: &Rtt) -> [Option<Instant>; 3] {
         match &self.phase {
             Phase::Sending | Phase::Ringing => [self.offer.flight.next(now, rtt), self.ring, None],
-            Phase::Receiving(answer) | Phase::Answered(answer) => [None, self.ring, answer.ack.next()],
+            Phase::Receiving(answer) | Phase::Answered { answer, .. } => [None, self.ring, answer.ack.next()],
         }
     }
 
-    fn turn_to_answered(&mut self) {
+    fn turn_to_answered(&mut self, now: Instant) {
         if let Phase::Receiving(answer) = std::mem::replace(&mut self.phase, Phase::Sending) {
-            self.phase = Phase::Answered(answer);
+            self.phase = Phase::Answered { answer, until: now + OFFER_LINGER };
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::call::{Call, Context, Fate, Role};
 use super::callee::Stage;
-use super::constants::{INCOMING_CALLS_MAX, OUTGOING_CALLS_MAX, REASSEMBLIES_MAX, REASSEMBLIES_PER_PEER};
+use super::constants::{CALLS_MAX, INCOMING_CALLS_MAX, REASSEMBLIES_MAX, REASSEMBLIES_PER_PEER};
 use super::counters::DropReason;
 use super::event::{Event, FailReason, OfferError};
 use super::finished::{Finished, Past};
@@ -35,44 +35,50 @@ impl Calls {
         if target == self.identifier {
             return Err(OfferError::ToSelf);
         }
-        if let Some(offer) = self.find_from(target, Stage::Waiting) {
+        let theirs = self.unanswered_from(target);
+        if let Some(&offer) = theirs.first()
+            && self.identifier < target
+        {
             return Err(OfferError::TargetIsCalling(offer));
         }
-        if self.open.values().filter(|call| matches!(call.role, Role::Caller(_))).count()
-            >= OUTGOING_CALLS_MAX
-        {
+        if self.open.len() >= CALLS_MAX {
             return Err(OfferError::TooMany);
         }
+        let rival = theirs.into_iter().filter_map(|theirs| self.supersede(theirs, cx)).last();
         let offer = OfferId::from_random(cx.random.bytes());
-        let arriving = self.find_from(target, Stage::Receiving);
-        match arriving {
-            Some(to) if self.identifier < target => {
-                self.finished.insert(offer, Past { peer: target, whole: None });
-                cx.out.event(Event::Yielded { offer, to });
-                return Ok(offer);
-            }
-            Some(_) | None => {}
-        }
-        let mut call = Call::to(offer, target, blob, cx);
-        if let (Some(rival), Role::Caller(caller)) = (arriving, &mut call.role) {
-            self.open.remove(&rival);
-            caller.rival = Some(rival);
-        }
-        self.open.insert(offer, call);
+        self.open.insert(offer, Call::to(offer, target, blob, rival, cx));
         Ok(offer)
     }
 
-    fn find_from(&self, peer: PeerId, stage: Stage) -> Option<OfferId> {
+    fn unanswered_from(&self, peer: PeerId) -> Vec<OfferId> {
         let is_it = |call: &&Call| match &call.role {
             Role::Caller(_) => false,
-            Role::Callee(callee) => call.peer == peer && callee.stage() == stage,
+            Role::Callee(callee) => call.peer == peer && callee.is_unanswered(),
         };
-        self.open.values().find(is_it).map(|call| call.offer)
+        self.open.values().filter(is_it).map(|call| call.offer).collect()
+    }
+
+    /// Drops an offer that yields. Returns it, if the application does not know of it, so that it may come again.
+    fn supersede(&mut self, offer: OfferId, cx: &mut Context<'_>) -> Option<OfferId> {
+        let mut call = self.open.remove(&offer)?;
+        let peer = call.peer;
+        match call.fail(FailReason::Superseded, cx) {
+            Fate::Over(Some(_)) => {
+                self.finished.insert(offer, Past { peer, whole: None });
+                None
+            }
+            Fate::Open | Fate::Over(None) => Some(offer),
+        }
     }
 
     /// Returns a call under way.
     pub(super) fn find(&mut self, offer: OfferId) -> Option<&mut Call> {
         self.open.get_mut(&offer)
+    }
+
+    /// Tells whether a call is under way.
+    pub(super) fn is_open(&self, offer: &OfferId) -> bool {
+        self.open.contains_key(offer)
     }
 
     /// Tells whether an offer id is one of a call under way, or of one that is remembered.
@@ -161,22 +167,18 @@ impl Calls {
     }
 
     fn check_room(&self, source: PeerId) -> Result<(), DropReason> {
-        let (mut all, mut arriving, mut of_source) = (0, 0, 0);
+        let (mut incoming, mut arriving, mut of_source) = (0, 0, 0);
         for call in self.open.values() {
             let Role::Callee(callee) = &call.role else { continue };
-            all += 1;
-            let (is_arriving, is_unanswered) = match callee.stage() {
-                Stage::Receiving => (true, true),
-                Stage::Waiting => (false, true),
-                Stage::Answering | Stage::Delivered => (false, false),
-            };
-            arriving += usize::from(is_arriving);
-            of_source += usize::from(is_unanswered && call.peer == source);
+            incoming += 1;
+            arriving += usize::from(callee.stage() == Stage::Receiving);
+            of_source += usize::from(callee.is_unanswered() && call.peer == source);
         }
-        if all >= INCOMING_CALLS_MAX || arriving >= REASSEMBLIES_MAX || of_source >= REASSEMBLIES_PER_PEER {
-            return Err(DropReason::Room);
-        }
-        Ok(())
+        let is_full = self.open.len() >= CALLS_MAX
+            || incoming >= INCOMING_CALLS_MAX
+            || arriving >= REASSEMBLIES_MAX
+            || of_source >= REASSEMBLIES_PER_PEER;
+        if is_full { Err(DropReason::Room) } else { Ok(()) }
     }
 
     /// Sends again what is not acknowledged: the server knows this client again.

@@ -12,6 +12,8 @@ pub const KEEPALIVE_INTERVAL_MIN: Duration = Duration::from_secs(1);
 pub const KEEPALIVES_PER_TTL: u32 = 3;
 /// A cookie is accepted for this long. SPEC 5
 pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60);
+/// A ticket is accepted for this long; the registration is renewed when half of it is over. SPEC 5
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(3600);
 /// Requests without an answer after which the server counts as silent. SPEC 5
 pub const SILENT_AFTER: u32 = 3;
 /// UNREGISTERs sent before the client goes without an answer. SPEC 5
@@ -31,6 +33,8 @@ pub const RTO_MAX: Duration = Duration::from_secs(3);
 /// Upper bound between two REGISTERs to a silent server. SPEC 5
 pub const REGISTER_RTO_MAX: Duration = Duration::from_secs(8);
 
+/// Fragments that are acknowledged at once, however short the time since the first of them. SPEC 7
+pub const ACK_EVERY: u32 = 8;
 /// Before an incomplete blob is acknowledged. SPEC 7
 pub const ACK_DELAY: Duration = Duration::from_millis(10);
 /// Before an incomplete blob is acknowledged again, doubling. One acknowledgement answers a whole train, so a lost one
@@ -52,6 +56,8 @@ pub const OFFER_TIMEOUT: Duration = Duration::from_secs(30);
 pub const OFFER_MARGIN: Duration = Duration::from_secs(2);
 /// Between repeats of the last OFFER fragment. SPEC 6
 pub const OFFER_REPEAT: Duration = Duration::from_secs(2);
+/// How long these repeats go on after the answer is complete. SPEC 6
+pub const OFFER_LINGER: Duration = Duration::from_secs(5);
 
 /// Offers that are reassembled at once. SPEC 7
 pub const REASSEMBLIES_MAX: usize = 16;
@@ -59,10 +65,10 @@ pub const REASSEMBLIES_MAX: usize = 16;
 pub const REASSEMBLIES_PER_PEER: usize = 4;
 /// Calls remembered to suppress duplicates. SPEC 6
 pub const FINISHED_MAX: usize = 256;
-/// Own offers open at once.
-pub const OUTGOING_CALLS_MAX: usize = 64;
-/// Offers of others open at once, reassembling, waiting or answered.
-pub const INCOMING_CALLS_MAX: usize = 256;
+/// Calls that a client holds at once. SPEC 7
+pub const CALLS_MAX: usize = 64;
+/// Calls of others among them: the rest is kept for own ones.
+pub const INCOMING_CALLS_MAX: usize = 48;
 /// Candidates of one call and direction: bits of a bitmap. SPEC 7
 pub const CANDIDATES_MAX: usize = FRAGMENTS_MAX;
 

@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use super::call::{Call, Context, Fate};
 use super::{Client, DropReason};
 use crate::Instant;
-use crate::wire::{self, Address, BlobKind, Challenge, Direction, Frame, OfferId, Refusal, Relayed, Session};
+use crate::wire::{
+    self, Address, BlobKind, Challenge, DecodeError, Direction, ErrorCode, Frame, MAGIC, OfferId, Refusal,
+    Relayed, Session, VERSION,
+};
 
 impl Client {
     /// Takes a datagram of this protocol.
@@ -13,8 +16,12 @@ impl Client {
         if self.out.is_full() {
             return Err(DropReason::Undrained);
         }
-        let frame = wire::decode(datagram).map_err(|_| DropReason::Undecodable)?;
         let is_server = Address::from(from) == Address::from(self.server);
+        let frame = match wire::decode(datagram) {
+            Ok(frame) => frame,
+            Err(DecodeError::BadVersion { .. }) if is_server => return self.take_other_version(datagram),
+            Err(_) => return Err(DropReason::Undecodable),
+        };
         match (frame.kind().direction(), is_server) {
             (Direction::Out, true) => self.take_from_server(frame),
             (Direction::Out, false) => Err(DropReason::Source),
@@ -110,9 +117,24 @@ impl Client {
         calls.take(kind, relayed, &mut cx)
     }
 
+    /// ERROR has the same layout in all versions: a server of another one can say that it is.
+    fn take_other_version(&mut self, datagram: &[u8]) -> Result<(), DropReason> {
+        let mut ours = datagram.to_vec();
+        if let Some(version) = ours.get_mut(MAGIC.len()) {
+            *version = VERSION;
+        }
+        match wire::decode(&ours) {
+            Ok(Frame::Error(refusal)) if is_version(&refusal) => self.take_refusal(&refusal),
+            Ok(_) | Err(_) => Err(DropReason::Undecodable),
+        }
+    }
+
     /// An ERROR has no session: it must refer to something that is outstanding.
     fn take_refusal(&mut self, refusal: &Refusal) -> Result<(), DropReason> {
         let Self { now, registration, random, out, .. } = self;
+        if is_version(refusal) {
+            return registration.misunderstood(*now, refusal, out).map(|_| ());
+        }
         let retry_at = retry_at(*now, refusal);
         if self.pinging.refused(refusal.reference, retry_at).is_some() {
             return Ok(());
@@ -123,7 +145,9 @@ impl Client {
                 Ok(())
             }
             Err(DropReason::Reference) => {
-                let offer = OfferId::from_bytes(refusal.reference.0).ok_or(DropReason::Reference)?;
+                let offer =
+                    OfferId::from_bytes(refusal.reference.0).filter(|offer| self.calls.is_open(offer));
+                let offer = offer.ok_or(DropReason::Reference)?;
                 self.with_call(offer, |call, cx| call.refused(refusal, cx))
             }
             Err(reason) => Err(reason),
@@ -146,6 +170,10 @@ impl Client {
 
 fn is_call(calls: &super::calls::Calls, challenge: &Challenge) -> bool {
     OfferId::from_bytes(challenge.reference.0).is_some_and(|offer| calls.is_known(&offer))
+}
+
+fn is_version(refusal: &Refusal) -> bool {
+    refusal.code == ErrorCode::Version.number()
 }
 
 fn retry_at(now: Instant, refusal: &Refusal) -> Option<Instant> {

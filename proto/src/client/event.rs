@@ -33,7 +33,7 @@ pub enum Event {
         /// The new address.
         observed: Address,
     },
-    /// The server refuses the registration.
+    /// The server refuses the registration, or hints why it cannot understand it (`VERSION`).
     RegistrationFailed {
         /// Why.
         code: RefusalCode,
@@ -168,6 +168,10 @@ pub enum FailReason {
     NoAnswer,
     /// The answer was given, but its arrival was not acknowledged in time.
     NotAcknowledged,
+    /// What arrived is not what was announced.
+    Damaged,
+    /// This client called the caller, whose offer yields to that. SPEC 6
+    Superseded,
     /// Time is over and the server is not there.
     ServerSilent,
     /// The client is not, or no longer, registered.
@@ -196,6 +200,8 @@ impl fmt::Display for FailReason {
             Self::Timeout => f.write_str("nobody answered in time, says the server"),
             Self::NoAnswer => f.write_str("nobody answered in time"),
             Self::NotAcknowledged => f.write_str("the answer was not acknowledged in time"),
+            Self::Damaged => f.write_str("the description arrived damaged"),
+            Self::Superseded => f.write_str("the own offer to the same peer took its place"),
             Self::ServerSilent => f.write_str("the server is silent"),
             Self::Unregistered => f.write_str("not registered"),
             Self::NoPath => f.write_str("no probe was answered"),
@@ -222,7 +228,7 @@ pub enum OfferError {
     ToSelf,
     /// The target is calling this client: answer that offer instead.
     TargetIsCalling(OfferId),
-    /// There are [`OUTGOING_CALLS_MAX`](super::OUTGOING_CALLS_MAX) own offers.
+    /// There are [`CALLS_MAX`](super::CALLS_MAX) calls.
     TooMany,
 }
 
@@ -236,7 +242,7 @@ impl fmt::Display for OfferError {
             }
             Self::ToSelf => f.write_str("the target is this client itself"),
             Self::TargetIsCalling(offer) => write!(f, "the target is calling with offer {offer}: answer it"),
-            Self::TooMany => write!(f, "{} own offers are open", super::OUTGOING_CALLS_MAX),
+            Self::TooMany => write!(f, "there are {} calls already", super::CALLS_MAX),
         }
     }
 }

@@ -119,7 +119,10 @@ impl Flight {
             rtt.measure(now.since(sent));
         }
         self.progress_at = now;
-        self.silent = 0;
+        // Unmeasured, the backed-off timeout is all that is known of a path slower than the initial one.
+        if rtt.is_measured() {
+            self.silent = 0;
+        }
         self.find_overtaken(now, rtt);
     }
 
@@ -218,5 +221,123 @@ fn note_order(latest: &mut [u64; REORDER_THRESHOLD], order: u64) {
     if order > latest[0] {
         latest[0] = order;
         latest.sort_unstable();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::constants::RTO_INITIAL;
+    use super::*;
+
+    const START: Instant = Instant::from_micros(1_000_000);
+    const TRIP: Duration = Duration::from_millis(100);
+
+    fn sent(flight: &mut Flight, now: Instant) -> Vec<u8> {
+        std::iter::from_fn(|| flight.poll(now)).map(|(index, _)| index).collect()
+    }
+
+    #[test]
+    fn window_opens_by_one_for_each_piece_acknowledged() {
+        let (mut flight, mut rtt) = (Flight::new(64), Rtt::default());
+        assert_eq!(sent(&mut flight, START), (0..16).collect::<Vec<_>>());
+        flight.acknowledge(START + TRIP, Arrived(0xFFFF), &mut rtt);
+        assert_eq!(sent(&mut flight, START + TRIP), (16..48).collect::<Vec<_>>());
+        flight.acknowledge(START + TRIP * 2, Arrived(0xFFFF_FFFF_FFFF), &mut rtt);
+        assert_eq!(sent(&mut flight, START + TRIP * 2), (48..64).collect::<Vec<_>>());
+        flight.acknowledge(START + TRIP * 3, Arrived::all(64), &mut rtt);
+        assert!(flight.is_complete());
+        assert_eq!(rtt.mean(), TRIP);
+    }
+
+    #[test]
+    fn loss_halves_the_window_once_a_round_trip_and_not_below_its_least() {
+        let (mut flight, mut rtt) = (Flight::new(64), Rtt::default());
+        sent(&mut flight, START);
+        flight.expire(START + RTO_INITIAL, &rtt);
+        flight.expire(START + RTO_INITIAL, &rtt);
+        assert_eq!(flight.window, 8);
+        sent(&mut flight, START + RTO_INITIAL);
+        flight.expire(START + RTO_INITIAL * 3, &rtt);
+        assert_eq!(flight.window, WINDOW_MIN);
+        sent(&mut flight, START + RTO_INITIAL * 3);
+        flight.acknowledge(START + RTO_INITIAL * 3 + TRIP, Arrived(0b1111_0000), &mut rtt);
+        assert_eq!(flight.window, WINDOW_MIN + 4, "overtaken, but within the same round trip");
+    }
+
+    #[test]
+    fn pieces_sent_again_are_not_measured() {
+        let (mut flight, mut rtt) = (Flight::new(2), Rtt::default());
+        sent(&mut flight, START);
+        flight.expire(START + RTO_INITIAL, &rtt);
+        assert_eq!(flight.poll(START + RTO_INITIAL), Some((0, Turn::Again)));
+        flight.acknowledge(START + RTO_INITIAL + TRIP, Arrived(0b11), &mut rtt);
+        assert!(flight.is_complete() && !rtt.is_measured());
+    }
+
+    #[test]
+    fn pieces_never_sent_cannot_be_acknowledged() {
+        let (mut flight, mut rtt) = (Flight::new(3), Rtt::default());
+        flight.acknowledge(START, Arrived(u64::MAX), &mut rtt);
+        assert_eq!(sent(&mut flight, START), [0, 1, 2]);
+        assert!(!rtt.is_measured());
+    }
+
+    #[test]
+    fn piece_that_the_receiver_has_lost_is_sent_again_but_not_for_an_overtaken_acknowledgement() {
+        let (mut flight, mut rtt) = (Flight::new(2), Rtt::default());
+        sent(&mut flight, START);
+        flight.acknowledge(START + TRIP, Arrived(0b11), &mut rtt);
+        flight.acknowledge(START + TRIP, Arrived(0b01), &mut rtt);
+        assert!(flight.is_complete());
+        let later = START + TRIP + rtt.timeout() * 2;
+        flight.acknowledge(later, Arrived(0b10), &mut rtt);
+        assert_eq!(sent(&mut flight, later), [0]);
+    }
+
+    #[test]
+    fn timeout_doubles_from_the_second_silent_one_and_an_acknowledgement_restores_it() {
+        let (mut flight, mut rtt) = (Flight::new(2), Rtt::default());
+        rtt.measure(TRIP);
+        let timeout = rtt.timeout();
+        let mut now = START;
+        for factor in [1, 1, 2, 4] {
+            sent(&mut flight, now);
+            assert_eq!(flight.next(now, &rtt), Some(now + timeout * factor));
+            now += timeout * factor;
+            flight.expire(now, &rtt);
+        }
+        sent(&mut flight, now);
+        flight.acknowledge(now + TRIP, Arrived(0b01), &mut rtt);
+        assert_eq!(flight.next(now + TRIP, &rtt), Some(now + rtt.timeout()));
+    }
+
+    #[test]
+    fn held_back_nothing_goes_out_before_the_time_and_everything_then() {
+        let (mut flight, rtt) = (Flight::new(2), Rtt::default());
+        sent(&mut flight, START);
+        let until = START + TRIP;
+        flight.hold(START, until, &rtt);
+        flight.hold(START, until - TRIP / 2, &rtt);
+        assert_eq!((sent(&mut flight, START), flight.next(START, &rtt)), (vec![], Some(until)));
+        assert_eq!(sent(&mut flight, until), [0, 1]);
+    }
+
+    #[test]
+    fn resumed_it_sends_at_once_what_is_not_acknowledged() {
+        let (mut flight, mut rtt) = (Flight::new(3), Rtt::default());
+        sent(&mut flight, START);
+        flight.acknowledge(START + TRIP, Arrived(0b010), &mut rtt);
+        flight.resume();
+        assert_eq!(sent(&mut flight, START + TRIP), [0, 2]);
+    }
+
+    #[test]
+    fn it_grows_to_64_pieces_and_no_further() {
+        let mut flight = Flight::new(0);
+        assert!(flight.is_complete() && flight.is_unsent());
+        for number in 0..64 {
+            assert_eq!(flight.grow(), Some(number));
+        }
+        assert_eq!(flight.grow(), None);
     }
 }

@@ -31,3 +31,17 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_server_that_is_there_leaves_the_blame_elsewhere() {
+        let session = Session([5; 16]);
+        let blame = |link: Link| (link.session(), link.blame(FailReason::NoAnswer));
+        assert_eq!(blame(Link::Up(session)), (Some(session), FailReason::NoAnswer));
+        assert_eq!(blame(Link::Silent(session)), (Some(session), FailReason::ServerSilent));
+        assert_eq!(blame(Link::Down), (None, FailReason::ServerSilent));
+    }
+}

@@ -41,6 +41,7 @@ use self::output::Output;
 use self::ping::Pinging;
 use self::registration::{Change, Registration};
 use self::sending::To;
+use crate::identity::Identity;
 use crate::keyed::Generator;
 use crate::wire::{self, OfferId, PeerId};
 use crate::{Instant, Seed};
@@ -49,12 +50,12 @@ use crate::{Instant, Seed};
 const CLIENT_PURPOSE: u8 = 0xC1;
 
 /// Whom to ask, and who to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The server's address; only frames from there are the server's.
     pub server: SocketAddr,
-    /// This client's identifier.
-    pub identifier: PeerId,
+    /// Who this client is: a plain identifier, or a key.
+    pub identity: Identity,
 }
 
 /// What became of a datagram.
@@ -87,8 +88,8 @@ impl Client {
         Self {
             now,
             server: config.server,
-            registration: Registration::new(config.identifier),
-            calls: Calls::new(config.identifier),
+            calls: Calls::new(config.identity.identifier()),
+            registration: Registration::new(now, config.identity),
             pinging: Pinging::default(),
             random: Generator::new(seed.key(CLIENT_PURPOSE)),
             out: Output::new(config.server),

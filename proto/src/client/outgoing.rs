@@ -80,3 +80,51 @@ fn encode(
     }
     .to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{FRAGMENT, decode};
+
+    fn route() -> Route {
+        Route {
+            session: Session([5; 16]),
+            offer: OfferId::from_random([3; 16]),
+            target: PeerId::plain([9; 16]).unwrap(),
+        }
+    }
+
+    #[test]
+    fn each_fragment_carries_its_bytes_and_the_head_of_the_whole() {
+        let blob: Vec<u8> = (0..2500).map(|at| at as u8).collect();
+        let outgoing = Outgoing::new(BlobKind::Answer, blob.clone());
+        assert_eq!(outgoing.last(), 2);
+        for index in 0..3 {
+            let datagram = outgoing.datagram(&route(), index);
+            let Ok(Frame::Answer(fragment)) = decode(&datagram) else { panic!("an ANSWER") };
+            let head = fragment.head();
+            assert_eq!(
+                (head.session, head.offer, head.target),
+                (route().session, route().offer, route().target)
+            );
+            assert_eq!((head.digest, head.length, head.index), (Digest::of(&blob), 2500, index));
+            let start = usize::from(index) * FRAGMENT;
+            assert_eq!(fragment.blob(), &blob[start..2500.min(start + FRAGMENT)]);
+        }
+    }
+
+    #[test]
+    fn empty_answer_is_one_fragment_of_no_bytes() {
+        let outgoing = Outgoing::new(BlobKind::Answer, Vec::new());
+        let datagram = outgoing.datagram(&route(), 0);
+        let Ok(Frame::Answer(fragment)) = decode(&datagram) else { panic!("an ANSWER") };
+        assert_eq!((outgoing.last(), outgoing.is_empty(), fragment.blob()), (0, true, &[][..]));
+    }
+
+    #[test]
+    fn candidate_is_one_frame_under_its_number() {
+        let datagram = candidate_datagram(&route(), 63, b"candidate");
+        let Ok(Frame::Candidate(fragment)) = decode(&datagram) else { panic!("a CANDIDATE") };
+        assert_eq!((fragment.head().index, fragment.blob()), (63, &b"candidate"[..]));
+    }
+}

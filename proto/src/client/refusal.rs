@@ -34,10 +34,7 @@ impl Call {
                 }
                 Ok(Fate::Open)
             }
-            Kind::Ack => {
-                self.refused_ack(until);
-                Ok(Fate::Open)
-            }
+            Kind::Ack => Ok(self.refused_ack(until, code, cx)),
             Kind::Punch => {
                 if self.punch.refused(until) {
                     cx.out.event(Event::PunchFailed { offer: self.offer, reason: code.into() });
@@ -89,9 +86,12 @@ impl Call {
     }
 
     /// An ERROR does not say what the ACK was for: all of this call's wait.
-    fn refused_ack(&mut self, until: Option<Instant>) {
+    fn refused_ack(&mut self, until: Option<Instant>, code: RefusalCode, cx: &mut Context<'_>) -> Fate {
         let blob = match &mut self.role {
             Role::Caller(caller) => caller.answer().map(|answer| &mut answer.ack),
+            Role::Callee(callee) if callee.is_unanswered() && until.is_none() => {
+                return self.fail(code.into(), cx);
+            }
             Role::Callee(callee) => Some(&mut callee.offer.ack),
         };
         for ack in blob.into_iter().chain([&mut self.heard.ack]) {
@@ -100,5 +100,6 @@ impl Call {
                 None => ack.stop(),
             }
         }
+        Fate::Open
     }
 }

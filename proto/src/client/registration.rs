@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::constants::{
     CHALLENGES_AT_ONCE, COOKIE_LIFETIME, KEEPALIVE_INTERVAL, KEEPALIVE_INTERVAL_MIN, KEEPALIVES_PER_TTL,
-    OFFER_TIMEOUT, REGISTER_RTO_MAX, RTO_INITIAL, SILENT_AFTER, UNREGISTERS_MAX,
+    OFFER_TIMEOUT, REGISTER_RTO_MAX, RTO_INITIAL, SILENT_AFTER, TICKET_LIFETIME, UNREGISTERS_MAX,
 };
 use super::counters::DropReason;
 use super::event::{Event, RefusalCode};
@@ -14,16 +14,20 @@ use super::output::Output;
 use super::request::{Proof, Request, jittered};
 use super::rtt::{Rtt, doubled};
 use crate::Instant;
+use crate::identity::Identity;
 use crate::keyed::Generator;
 use crate::wire::{
-    Address, BLOB_MAX, Challenge, Cookie, Frame, Keepalive, PeerId, Refusal, Register, Registered, Session,
-    Signature, Unregister,
+    Address, BLOB_MAX, Challenge, Cookie, Frame, Keepalive, Refusal, Register, Registered, Session,
+    Signature, Ticket, Unregister, Zeros,
 };
 
 /// The registration's life.
 #[derive(Debug)]
 pub(super) struct Registration {
-    identifier: PeerId,
+    identity: Identity,
+    ticket: Ticket,
+    /// When the ticket was given.
+    proved: Instant,
     held: Held,
     observed: Address,
     terms: Terms,
@@ -81,9 +85,11 @@ pub(super) enum Change {
 }
 
 impl Registration {
-    pub(super) fn new(identifier: PeerId) -> Self {
+    pub(super) fn new(now: Instant, identity: Identity) -> Self {
         Self {
-            identifier,
+            identity,
+            ticket: Ticket::NONE,
+            proved: now,
             held: Held::Nothing,
             observed: Address::NONE,
             terms: Terms { ttl: Duration::ZERO, timeout: OFFER_TIMEOUT, maxblob: BLOB_MAX },
@@ -196,7 +202,8 @@ impl Registration {
         }
         let wait = if refused < CHALLENGES_AT_ONCE { Duration::ZERO } else { jittered(RTO_INITIAL, random) };
         let request = Request::later(now, now + wait, random);
-        let proof = Proof { cookie: challenge.cookie, received: now, refused };
+        let Challenge { cookie, observed, .. } = *challenge;
+        let proof = Proof { cookie, observed, received: now, refused };
         self.state = State::Proving { request, proof };
         Ok(Change::None)
     }
@@ -222,6 +229,8 @@ impl Registration {
         let resumed = self.session() == Some(answer.session);
         self.held = Held::Trusted(answer.session);
         self.terms = Terms::of(answer);
+        self.ticket = answer.ticket;
+        self.proved = now;
         self.silence = Silence::Unreported;
         self.rest(now, random);
         let Terms { ttl, timeout, .. } = self.terms;
@@ -311,6 +320,31 @@ impl Registration {
         }
     }
 
+    /// Takes an ERROR `VERSION`: a hint to show. The registration goes on.
+    pub(super) fn misunderstood(
+        &mut self,
+        now: Instant,
+        refusal: &Refusal,
+        out: &mut Output,
+    ) -> Result<Change, DropReason> {
+        match self.state {
+            State::Asking(request) | State::Proving { request, .. }
+                if request.is_outstanding(refusal.reference) =>
+            {
+                let code = RefusalCode::from_number(refusal.code);
+                let retry_after = Some(request.next.since(now));
+                out.event(Event::RegistrationFailed { code, detail: refusal.detail, retry_after });
+                Ok(Change::None)
+            }
+            State::Unregistered
+            | State::Asking(_)
+            | State::Proving { .. }
+            | State::Resting { .. }
+            | State::Checking(_)
+            | State::Leaving(_) => Err(DropReason::Reference),
+        }
+    }
+
     /// Does what time alone demands.
     pub(super) fn expire(&mut self, now: Instant, random: &mut Generator, out: &mut Output) -> Change {
         if self.next().is_none_or(|next| now < next) {
@@ -318,11 +352,12 @@ impl Registration {
         }
         match self.state {
             State::Unregistered => {}
+            State::Resting { .. } if self.is_ticket_old(now) => self.ask(now, random),
             State::Resting { .. } => self.state = State::Checking(Request::new(now, random)),
             State::Asking(request) => self.report_after(request.times, out),
             State::Proving { request, proof } => {
                 self.report_after(request.times, out);
-                if proof.received + COOKIE_LIFETIME <= now {
+                if proof.received + COOKIE_LIFETIME / 2 <= now {
                     self.ask(now, random);
                 }
             }
@@ -347,20 +382,25 @@ impl Registration {
         if self.next().is_none_or(|next| now < next) {
             return None;
         }
-        let (identifier, observed, rtt) = (self.identifier, self.observed, self.rtt);
+        let (observed, rtt) = (self.observed, self.rtt);
         let session = self.session().unwrap_or(Session::NONE);
-        let register = |transaction, cookie| {
-            Frame::Register(Register { session, transaction, identifier, cookie, signature: Signature::NONE })
+        let (identity, ticket) = (&self.identity, self.ticket);
+        let register = |transaction, cookie, signature| {
+            let identifier = identity.identifier();
+            Frame::Register(Register { session, transaction, identifier, cookie, ticket, signature })
         };
         let mut silence = |times| jittered(doubled(RTO_INITIAL, times, REGISTER_RTO_MAX), random);
         let (request, frame, wait) = match &mut self.state {
             State::Unregistered | State::Resting { .. } => return None,
             State::Asking(request) => {
-                let (frame, wait) = (register(request.transaction, Cookie::NONE), silence(request.times));
+                let (frame, wait) =
+                    (register(request.transaction, Cookie::NONE, Signature::NONE), silence(request.times));
                 (request, frame, wait)
             }
             State::Proving { request, proof } => {
-                let (frame, wait) = (register(request.transaction, proof.cookie), silence(request.times));
+                let signature = identity.sign_register(&proof.cookie, &proof.observed);
+                let frame = register(request.transaction, proof.cookie, signature);
+                let wait = silence(request.times);
                 (request, frame, wait)
             }
             State::Checking(request) => {
@@ -369,7 +409,7 @@ impl Registration {
             }
             State::Leaving(request) => {
                 let (transaction, wait) = (request.transaction, rtt.backed_off(request.times));
-                (request, Frame::Unregister(Unregister { session, transaction }), wait)
+                (request, Frame::Unregister(Unregister { session, transaction, zero: Zeros::ZERO }), wait)
             }
         };
         Some((frame, request.send(now, wait)))
@@ -385,6 +425,10 @@ impl Registration {
             | State::Checking(request)
             | State::Leaving(request) => Some(request.next),
         }
+    }
+
+    fn is_ticket_old(&self, now: Instant) -> bool {
+        self.ticket != Ticket::NONE && self.proved + TICKET_LIFETIME / 2 <= now
     }
 
     fn ask(&mut self, now: Instant, random: &mut Generator) {

@@ -29,6 +29,11 @@ impl Rtt {
         });
     }
 
+    /// Tells whether anything has been measured.
+    pub(super) fn is_measured(&self) -> bool {
+        self.smoothed.is_some()
+    }
+
     /// Returns the smoothed round-trip time, or the initial timeout before the first measurement.
     pub(super) fn mean(&self) -> Duration {
         self.smoothed.map_or(RTO_INITIAL, |smoothed| smoothed.mean)

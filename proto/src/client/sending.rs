@@ -51,6 +51,9 @@ impl Call {
     }
 
     fn poll_punch(&mut self, cx: &Context<'_>, session: Session) -> Option<(Vec<u8>, Turn)> {
+        if !self.is_heard() {
+            return None;
+        }
         let turn = self.punch.poll_punch(cx.now, &cx.server_rtt)?;
         Some((Frame::Punch(Punch { session, offer: self.offer, zero: Zeros::ZERO }).to_vec(), turn))
     }
@@ -86,6 +89,14 @@ impl Call {
         }
     }
 
+    /// PUNCH waits until the answer has reached the server, which refuses it before. SPEC 6
+    fn is_heard(&self) -> bool {
+        match &self.role {
+            Role::Caller(caller) => !caller.is_unheard(),
+            Role::Callee(callee) => callee.stage() == Stage::Delivered,
+        }
+    }
+
     /// Returns when there will next be something to do.
     pub(super) fn next(&self, now: Instant, link: Link) -> impl Iterator<Item = Instant> + use<> {
         let [blob, ring, ack] = match &self.role {
@@ -93,9 +104,10 @@ impl Call {
             Role::Callee(callee) => callee.next(now, &self.rtt),
         };
         let candidates = self.spoken.flight.next(now, &self.rtt).filter(|_| self.speaks());
-        let through_server = [blob, ring, ack, candidates, self.heard.ack.next()];
+        let punch = self.punch.next_punch().filter(|_| self.is_heard());
+        let through_server = [blob, ring, ack, candidates, punch, self.heard.ack.next()];
         let own = [Some(self.deadline), self.punch.next()];
-        let waits = if link.session().is_some() { through_server } else { [None; 5] };
+        let waits = if link.session().is_some() { through_server } else { [None; 6] };
         waits.into_iter().chain(own).flatten()
     }
 }

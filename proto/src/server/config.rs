@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::ticket::TicketSecret;
 use crate::wire::BLOB_MAX;
 
 /// What the server engine is allowed to do and to hold.
 ///
 /// Tables are reserved for the limits at once and become resident as they fill: about 130 bytes for each peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Registered peers, at most; 1 to 2^30.
     pub max_peers: u32,
@@ -19,6 +20,10 @@ pub struct Config {
     pub max_blob: u32,
     /// Whether plain identifiers are taken.
     pub plain_ids: bool,
+    /// Signatures of keyed identifiers checked in a second, at most: what registrations may take from relaying.
+    pub signature_checks: u32,
+    /// A secret that outlives the process, for tickets that do; `None`: they end with the process.
+    pub tickets: Option<TicketSecret>,
     /// How long an offer waits for its answer.
     pub offer_timeout: Duration,
     /// Whether [`Event`](super::Event)s are kept for `poll_event`.
@@ -33,6 +38,8 @@ impl Default for Config {
             max_peer_offers: 16,
             max_blob: BLOB_MAX as u32,
             plain_ids: true,
+            signature_checks: 5000,
+            tickets: None,
             offer_timeout: Duration::from_secs(30),
             events: false,
         }

@@ -23,6 +23,7 @@
 //! }
 //! ```
 
+mod budget;
 mod config;
 mod cookie;
 mod index;
@@ -35,6 +36,7 @@ mod registry;
 mod relay;
 mod slab;
 mod tick;
+mod ticket;
 mod wheel;
 
 use std::collections::VecDeque;
@@ -46,18 +48,21 @@ pub use outbox::Transmit;
 pub use outcome::{Counters, DropReason, Event, Outcome};
 pub use path::{Path, Via};
 pub use registry::{PEER_TTL, PEER_TTL_SLACK};
+pub use ticket::{TICKET_LIFETIME, TicketSecret};
 
 use crate::Instant;
-use crate::keyed::{Prf, Seed};
+use crate::keyed::{Generator, Prf, Seed};
 use crate::wire::{
     self, Address, Challenge, DecodeError, ErrorCode, Frame, Keepalive, Kind, Pong, Refusal, Session,
     TransactionId, Unregister, VERSION,
 };
+use budget::Budget;
 use cookie::Cookies;
 use offers::{Offer, Offers, Stage};
 use outbox::Outbox;
 use path::Endpoint;
 use registry::{PeerSlot, Registry, Standing};
+use ticket::Tickets;
 
 /// For how long after its start a server asks to retry what it does not know. SPEC 10
 pub const RESTART_GRACE: Duration = Duration::from_millis(30_000);
@@ -76,6 +81,10 @@ pub struct Server {
     cookies: Cookies,
     registry: Registry,
     offers: Offers,
+    tickets: Tickets,
+    /// Signatures that may be checked.
+    checks: Budget,
+    jitter: Generator,
     tokens: Prf,
     outbox: Outbox,
     events: VecDeque<Event>,
@@ -114,6 +123,9 @@ impl Server {
             cookies: Cookies::new(now, &seed),
             registry: Registry::new(now, config.max_peers, &seed),
             offers: Offers::new(now, config.max_offers, &seed),
+            tickets: Tickets::new(now, &seed, config.tickets),
+            checks: Budget::new(config.signature_checks),
+            jitter: Generator::new(seed.key(b'j')),
             tokens: seed.key(b't'),
             outbox: Outbox::new(),
             events: VecDeque::new(),
@@ -364,7 +376,8 @@ impl Server {
 
     fn challenge(&mut self, now: Instant, path: Path, reference: TransactionId) -> Outcome {
         let cookie = self.cookies.issue(now, &Endpoint::from(path.remote));
-        self.send(path, &Frame::Challenge(Challenge { reference, cookie }));
+        let observed = Address::from(path.remote);
+        self.send(path, &Frame::Challenge(Challenge { reference, cookie, observed }));
         Outcome::Challenged
     }
 

@@ -99,6 +99,8 @@ pub struct Counters {
     pub registrations: u64,
     /// Peers that moved to another address.
     pub moves: u64,
+    /// Signatures of keyed identifiers that were checked.
+    pub signatures_checked: u64,
     /// Peers that were forgotten for their silence.
     pub forgotten: u64,
     /// Offers that were opened.

@@ -7,17 +7,35 @@ use super::path::{Endpoint, Path};
 use super::registry::{PEER_TTL, PeerSlot};
 use super::{Event, Outcome, Refused, Server};
 use crate::Instant;
-use crate::wire::{Address, ErrorCode, Frame, Kind, Register, Registered, Session};
+use crate::identity::verify_register;
+use crate::wire::{Address, ErrorCode, Frame, Kind, Register, Registered, Ticket};
 
 /// What SERVER_FULL and TOO_MANY_OFFERS ask to wait.
 pub(super) const FULL_RETRY: Duration = Duration::from_secs(5);
+/// What RATE_LIMITED asks to wait when no signature can be checked now, at least and at most: spread, so that not all
+/// come back at once.
+const CHECK_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(2500));
 
 /// `detail` of IDENTIFIER_REFUSED: this server takes no plain identifiers. SPEC 9
 const PLAIN_REFUSED: u8 = 2;
-/// `detail` of IDENTIFIER_REFUSED: this server does not verify keyed identifiers. SPEC 9
-const KEYED_UNVERIFIED: u8 = 3;
 /// `detail` of SERVER_FULL: peers. SPEC 9
 const FULL_OF_PEERS: u8 = 1;
+
+/// A REGISTER whose cookie is good.
+struct Applicant<'a> {
+    now: Instant,
+    path: Path,
+    source: Endpoint,
+    proof: Proof,
+    register: &'a Register,
+}
+
+/// What becomes of an applicant.
+enum Admission {
+    Registered(PeerSlot),
+    /// The cookie is older than the address that is in force.
+    Stale,
+}
 
 impl Server {
     pub(super) fn handle_register(&mut self, now: Instant, path: Path, register: &Register) -> Outcome {
@@ -25,86 +43,101 @@ impl Server {
         let Some(proof) = self.cookies.verify(now, &source, &register.cookie) else {
             return self.challenge(now, path, register.transaction);
         };
-        match self.admit(now, path, register, proof) {
-            Ok(Some(slot)) => self.registered(path, register, slot),
-            Ok(None) => self.challenge(now, path, register.transaction),
+        let applicant = Applicant { now, path, source, proof, register };
+        match self.admit(&applicant) {
+            Ok(Admission::Registered(slot)) => self.registered(&applicant, slot),
+            Ok(Admission::Stale) => self.challenge(now, path, register.transaction),
             Err(refused) => self.refuse(path, Kind::Register.number(), register.transaction, refused),
         }
     }
 
-    /// Finds or makes the registration. `None`: the cookie is too old to move the peer.
-    fn admit(
-        &mut self,
-        now: Instant,
-        path: Path,
-        register: &Register,
-        proof: Proof,
-    ) -> Result<Option<PeerSlot>, Refused> {
-        self.possession(register)?;
-        let held = self
-            .registry
-            .by_identifier(&register.identifier)
-            .map(|(slot, peer)| (slot, peer.endpoint == Endpoint::from(path.remote), peer.proved));
-        let Some((slot, here, proved)) = held else {
-            return self.newcomer(now, path, register, proof).map(Some);
-        };
-        if here {
-            self.registry.settle(now, slot, path, proof);
-            return Ok(Some(slot));
+    /// Finds, moves or makes the registration.
+    fn admit(&mut self, applicant: &Applicant<'_>) -> Result<Admission, Refused> {
+        let Applicant { now, path, source, proof, register } = *applicant;
+        if register.identifier.is_plain() && !self.config.plain_ids {
+            return Err(Refused { detail: PLAIN_REFUSED, ..Refused::from(ErrorCode::IdentifierRefused) });
         }
-        if register.session != self.registry.session(slot) {
+        let Some((slot, peer)) = self.registry.by_identifier(&register.identifier) else {
+            self.check_possession(applicant)?;
+            return self.newcomer(applicant);
+        };
+        let (is_here, proved) = (peer.endpoint == source, peer.proved);
+        let resumes = register.session == self.registry.session(slot);
+        if is_here {
+            // A renewal needs no proof; whoever lost REGISTERED has to prove himself again.
+            if !resumes {
+                self.check_possession(applicant)?;
+            }
+            self.registry.settle(now, slot, path, proof);
+            return Ok(Admission::Registered(slot));
+        }
+        if register.identifier.is_plain() && !resumes {
             let retry_after = self.registry.lapses_in(now, slot);
             return Err(Refused { retry_after, ..Refused::from(ErrorCode::IdentifierTaken) });
         }
-        if !proof.0.is_after(proved) {
-            return Ok(None);
+        if proved.is_after(proof.0) {
+            return Ok(Admission::Stale);
+        }
+        // From another address even the session is no proof: it can be read on the way.
+        self.check_possession(applicant)?;
+        if !resumes {
+            self.registry.remove(slot);
+            return self.newcomer(applicant);
         }
         self.registry.settle(now, slot, path, proof);
         self.counters.moves += 1;
         self.event(Event::Moved { peer: register.identifier, observed: path.remote });
-        Ok(Some(slot))
+        Ok(Admission::Registered(slot))
     }
 
-    /// The step that decides whether the sender may use the identifier at all.
-    ///
-    /// Plain identifiers need no proof. Keyed ones need a signature, whose 64 bytes are in the frame; until it is
-    /// verified here they are refused, since to accept them unproved would be worse than not to have them.
-    fn possession(&self, register: &Register) -> Result<(), Refused> {
-        let detail = match (register.identifier.is_plain(), self.config.plain_ids) {
-            (true, true) => return Ok(()),
-            (true, false) => PLAIN_REFUSED,
-            (false, _) => KEYED_UNVERIFIED,
-        };
-        Err(Refused { detail, ..Refused::from(ErrorCode::IdentifierRefused) })
+    /// Checks that the sender may use the identifier: a plain one needs no proof, a keyed one a ticket of this
+    /// address, or a signature, of which only so many are checked in a second.
+    fn check_possession(&mut self, applicant: &Applicant<'_>) -> Result<(), Refused> {
+        let Applicant { now, path, source, register, .. } = *applicant;
+        let identifier = &register.identifier;
+        if identifier.is_plain() || self.tickets.verify(now, identifier, &source, &register.ticket) {
+            return Ok(());
+        }
+        if !self.checks.take(now) {
+            let (least, most) = CHECK_RETRY;
+            let spread = u64::try_from((most - least).as_millis()).unwrap_or_default();
+            let retry_after = least + Duration::from_millis(self.jitter.below(spread));
+            return Err(Refused { retry_after, ..Refused::from(ErrorCode::RateLimited) });
+        }
+        self.counters.signatures_checked += 1;
+        let observed = Address::from(path.remote);
+        verify_register(identifier, &register.cookie, &observed, &register.signature)
+            .map_err(|_| Refused::from(ErrorCode::BadSignature))
     }
 
-    fn newcomer(
-        &mut self,
-        now: Instant,
-        path: Path,
-        register: &Register,
-        proof: Proof,
-    ) -> Result<PeerSlot, Refused> {
+    fn newcomer(&mut self, applicant: &Applicant<'_>) -> Result<Admission, Refused> {
+        let Applicant { now, path, proof, register, .. } = *applicant;
         let Some(slot) = self.registry.insert(now, register.identifier, path, proof) else {
             let refused = Refused::from(ErrorCode::ServerFull);
             return Err(Refused { detail: FULL_OF_PEERS, retry_after: FULL_RETRY, ..refused });
         };
         self.counters.registrations += 1;
         self.event(Event::Registered { peer: register.identifier, observed: path.remote });
-        Ok(slot)
+        Ok(Admission::Registered(slot))
     }
 
-    fn registered(&mut self, path: Path, register: &Register, slot: PeerSlot) -> Outcome {
-        let session: Session = self.registry.session(slot);
+    fn registered(&mut self, applicant: &Applicant<'_>, slot: PeerSlot) -> Outcome {
+        let Applicant { now, path, source, register, .. } = *applicant;
+        let ticket = if register.identifier.is_plain() {
+            Ticket::NONE
+        } else {
+            self.tickets.issue(now, &register.identifier, &source)
+        };
         self.send(
             path,
             &Frame::Registered(Registered {
-                session,
+                session: self.registry.session(slot),
                 transaction: register.transaction,
                 observed: Address::from(path.remote),
                 ttl: millis(PEER_TTL),
                 timeout: millis(self.config.offer_timeout),
                 maxblob: self.config.max_blob,
+                ticket,
             }),
         );
         Outcome::Answered(Kind::Registered)

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::ledger::{Breach, Handled, Ledger, Sent, Sizes};
 use super::trace::{Point, Tapped, Trace};
 use super::{Delivery, Host, INTERNET, Link, Network, Random, Realm};
+use crate::Instant;
 use crate::client::{self, Client, Event};
 use crate::server::{self, Path, Server, Via};
 use crate::wire::PeerId;
-use crate::{Instant, Seed};
 
 /// The server's port.
 pub const SERVER_PORT: u16 = 1066;
@@ -170,14 +170,13 @@ impl World {
 
     /// Adds a client engine on a host's port, which must be free. It talks to the server's IPv4 address.
     pub fn add_client(&mut self, host: Host, port: u16, identifier: PeerId) -> Seat {
-        self.add_client_of(SERVER_V4, host, port, identifier)
+        self.add_client_with(host, port, client::Config { server: SERVER_V4, identity: identifier.into() })
     }
 
-    /// Adds a client engine on a host's port, which must be free, that talks to that address of the server.
-    pub fn add_client_of(&mut self, server: SocketAddr, host: Host, port: u16, identifier: PeerId) -> Seat {
+    /// Adds a client engine of that configuration on a host's port, which must be free.
+    pub fn add_client_with(&mut self, host: Host, port: u16, config: client::Config) -> Seat {
         let seat = Seat(self.sitters.len());
-        let seed: Seed = self.random.seed();
-        let client = Client::new(self.now, client::Config { server, identifier }, seed);
+        let client = Client::new(self.now, config, self.random.seed());
         self.sitters.push(Sitter { client, host, port, due: None, events: Vec::new() });
         self.ports.insert((host, port), seat);
         self.settle(seat);

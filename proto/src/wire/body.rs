@@ -10,7 +10,7 @@ use super::field::BlobKindByte;
 use super::field::Field;
 use super::{
     Address, Arrived, BlobKind, Cookie, DecodeError, Digest, HEADER, OfferId, PeerId, Session, Signature,
-    Token, TransactionId, Zeros,
+    Ticket, Token, TransactionId, Zeros,
 };
 
 /// A field's place within a datagram. SPEC 4
@@ -85,6 +85,8 @@ bodies! {
         identifier: PeerId,
         /// Of the last CHALLENGE, or [`Cookie::NONE`].
         cookie: Cookie,
+        /// Of the last REGISTERED, or [`Ticket::NONE`].
+        ticket: Ticket,
         /// Proof of possession of a keyed identifier.
         signature: Signature,
     }
@@ -103,6 +105,8 @@ bodies! {
         timeout: u32,
         /// Bytes of the largest blob that the server relays.
         maxblob: u32,
+        /// Stands for the signature in a later REGISTER from this address.
+        ticket: Ticket,
     }
 
     /// CHALLENGE: prove that you receive at this address.
@@ -111,6 +115,8 @@ bodies! {
         reference: TransactionId,
         /// To be sent in a REGISTER from the same address.
         cookie: Cookie,
+        /// Where the frame came from.
+        observed: Address,
     }
 
     /// KEEPALIVE and KEEPALIVE_REPLY.
@@ -129,6 +135,8 @@ bodies! {
         session: Session,
         /// Chosen by the client.
         transaction: TransactionId,
+        /// Pays for a CHALLENGE.
+        zero: Zeros<19>,
     }
 
     /// The body of OFFER, ANSWER and CANDIDATE; blob bytes follow.
@@ -177,6 +185,8 @@ bodies! {
         kind: BlobKindByte,
         /// Which fragments or candidates have arrived.
         bitmap: Arrived,
+        /// Pays for a CHALLENGE.
+        zero: Zeros<10>,
     }
 
     /// PUNCH: tell both peers to start.
@@ -244,7 +254,7 @@ impl Ack {
     /// Makes an acknowledgement.
     #[must_use]
     pub const fn new(session: Session, offer: OfferId, kind: BlobKind, bitmap: Arrived) -> Self {
-        Self { session, offer, kind: BlobKindByte::new(kind), bitmap }
+        Self { session, offer, kind: BlobKindByte::new(kind), bitmap, zero: Zeros::ZERO }
     }
 }
 

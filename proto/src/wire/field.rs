@@ -107,12 +107,21 @@ sixteen! {
     Cookie, valid: |_| true
 }
 sixteen! {
+    /// Proof that the server knew an identifier at an address until a certain time: opaque to the client. SPEC 5
+    Ticket, valid: |_| true
+}
+sixteen! {
     /// Shared by the two peers of an offer; authenticates their probes. SPEC 8
     Token, valid: |_| true
 }
 
 impl Session {
     /// Stands where a client has no session.
+    pub const NONE: Self = Self([0; 16]);
+}
+
+impl Ticket {
+    /// Stands where a client has no ticket.
     pub const NONE: Self = Self([0; 16]);
 }
 

@@ -17,7 +17,7 @@ pub use body::{
 pub use error::{DecodeError, ErrorCode};
 pub use field::{
     Address, AddressError, Arrived, BlobKindByte, Cookie, Digest, OfferId, PeerId, PeerIdError, Session,
-    Signature, Token, TransactionId, Zeros,
+    Signature, Ticket, Token, TransactionId, Zeros,
 };
 pub use fragment::{Fragment, Relayed, fragment_count, fragment_range};
 pub use frame::{Frame, decode, layout};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use roundtable_proto::client::{Client, Config, Event};
 use roundtable_proto::wire::{
     self, Address, BlobKind, Challenge, Cookie, ErrorCode, Fragment, FragmentHead, Frame, Keepalive, Kind,
-    OfferId, PeerId, PunchNow, Refusal, Registered, Relayed, RelayedHead, Session, Signature, Token,
-    TransactionId, Unregister,
+    OfferId, PeerId, PunchNow, Refusal, Registered, Relayed, RelayedHead, Session, Signature, Ticket, Token,
+    TransactionId, Unregister, Zeros,
 };
 use roundtable_proto::{Instant, Seed};
 
@@ -65,7 +65,7 @@ impl World {
         let host = |number: u8| Host {
             client: Client::new(
                 now,
-                Config { server, identifier: identifier(number) },
+                Config { server, identity: identifier(number).into() },
                 Seed::from_number(seed << 8 | u64::from(number)),
             ),
             address: SocketAddr::new([198, 51, 100, number].into(), 40_000),
@@ -211,13 +211,15 @@ impl Server {
                 Some(_) => Frame::KeepaliveReply(Keepalive { session, transaction, observed: from.into() }),
                 None => self.challenge(from, transaction.0),
             },
-            Frame::Unregister(Unregister { session, transaction }) => match self.peer(session, from) {
-                Some(peer) => {
-                    self.peers.remove(&peer);
-                    Frame::Unregistered(Unregister { session, transaction })
+            Frame::Unregister(Unregister { session, transaction, zero: Zeros::ZERO }) => {
+                match self.peer(session, from) {
+                    Some(peer) => {
+                        self.peers.remove(&peer);
+                        Frame::Unregistered(Unregister { session, transaction, zero: Zeros::ZERO })
+                    }
+                    None => self.challenge(from, transaction.0),
                 }
-                None => self.challenge(from, transaction.0),
-            },
+            }
             Frame::Offer(fragment) => return self.relay(now, from, BlobKind::Offer, &fragment),
             Frame::Answer(fragment) => return self.relay(now, from, BlobKind::Answer, &fragment),
             Frame::Candidate(fragment) => return self.relay(now, from, BlobKind::Candidate, &fragment),
@@ -240,7 +242,11 @@ impl Server {
     }
 
     fn challenge(&self, from: SocketAddr, reference: [u8; 16]) -> Frame<'static> {
-        Frame::Challenge(Challenge { reference: TransactionId(reference), cookie: self.cookie(from) })
+        Frame::Challenge(Challenge {
+            reference: TransactionId(reference),
+            cookie: self.cookie(from),
+            observed: from.into(),
+        })
     }
 
     fn register(&mut self, from: SocketAddr, register: &wire::Register) -> Frame<'static> {
@@ -267,6 +273,7 @@ impl Server {
             ttl: 60_000,
             timeout: 30_000,
             maxblob: 65_536,
+            ticket: Ticket::NONE,
         })
     }
 

@@ -9,8 +9,8 @@ use roundtable_proto::server::Outcome;
 use roundtable_proto::vnet::{Point, Tapped, World};
 use roundtable_proto::wire::{
     self, Ack, Address, Arrived, BlobKind, Cookie, DATAGRAM_MAX, Digest, FRAGMENT, Fragment, FragmentHead,
-    Frame, Keepalive, OfferId, PeerId, Ping, Punch, Register, Session, Signature, TransactionId, Unregister,
-    Zeros,
+    Frame, Keepalive, OfferId, PeerId, Ping, Punch, Register, Session, Signature, Ticket, TransactionId,
+    Unregister, Zeros,
 };
 
 /// Datagrams that are kept for replay.
@@ -77,10 +77,12 @@ impl Attacker {
         }
     }
 
+    /// A call that somebody has opened, or a new one.
     fn some_offer(&self, world: &mut World) -> OfferId {
         let seen = self.seen.borrow();
-        let at = world.random().below(seen.offers.len() as u64 + 1) as usize;
-        seen.offers.get(at).copied().unwrap_or_else(|| OfferId::from_random(world.random().sixteen()))
+        let at = world.random().below(seen.offers.len() as u64) as usize;
+        let known = seen.offers.get(at).copied().filter(|_| world.random().below(3) > 0);
+        known.unwrap_or_else(|| OfferId::from_random(world.random().sixteen()))
     }
 }
 
@@ -137,7 +139,7 @@ fn forged(world: &mut World) -> Frame<'static> {
     let transaction = TransactionId(world.random().sixteen());
     match world.random().below(5) {
         0 => Frame::Keepalive(Keepalive { session, transaction, observed: Address::NONE }),
-        1 => Frame::Unregister(Unregister { session, transaction }),
+        1 => Frame::Unregister(Unregister { session, transaction, zero: Zeros::ZERO }),
         2 => Frame::Ack(Ack::new(session, offer, BlobKind::Offer, Arrived(1))),
         3 => Frame::Punch(Punch { session, offer, zero: Zeros::ZERO }),
         _ => Frame::Ping(Ping { transaction, zero: Zeros::ZERO }),
@@ -244,6 +246,7 @@ impl Rogue {
             transaction: TransactionId(world.random().sixteen()),
             identifier,
             cookie: cookie.unwrap_or(Cookie::NONE),
+            ticket: Ticket::NONE,
             signature: Signature::NONE,
         };
         world.inject(self.address, &Frame::Register(register).to_vec())
@@ -258,7 +261,7 @@ impl Rogue {
         let offer = rung.map_or_else(|| attacker.some_offer(world), |(offer, _)| offer);
         match world.random().below(40) {
             0..3 => Frame::Keepalive(Keepalive { session, transaction, observed: Address::NONE }).to_vec(),
-            3 => Frame::Unregister(Unregister { session, transaction }).to_vec(),
+            3 => Frame::Unregister(Unregister { session, transaction, zero: Zeros::ZERO }).to_vec(),
             4..8 => {
                 let bits = Arrived(world.random().number().max(1));
                 Frame::Ack(Ack::new(session, offer, BlobKind::Answer, bits)).to_vec()
@@ -320,5 +323,5 @@ impl Rogue {
 /// A header, a session and a reference.
 fn session_only(world: &mut World, session: Session) -> Vec<u8> {
     let transaction = TransactionId(world.random().sixteen());
-    Frame::Unregister(Unregister { session, transaction }).to_vec()
+    Frame::Unregister(Unregister { session, transaction, zero: Zeros::ZERO }).to_vec()
 }

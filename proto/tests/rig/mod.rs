@@ -7,9 +7,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use roundtable_proto::Instant;
-use roundtable_proto::client::Event;
+use roundtable_proto::client::{self, Event};
 use roundtable_proto::server::Config;
-use roundtable_proto::vnet::{Behaviour, Conditions, Gateway, Host, INTERNET, Link, Realm, Seat, World};
+use roundtable_proto::vnet::{
+    Behaviour, Conditions, Gateway, Host, INTERNET, Link, Realm, SERVER_V4, SERVER_V6, Seat, World,
+};
 use roundtable_proto::wire::{OfferId, PeerId};
 
 /// The port of every client on its host.
@@ -107,10 +109,9 @@ pub(crate) fn settle(world: &mut World, number: u8, home: Home, link: Link) -> R
         }
     };
     let host = network.add_host(realm, &[address], if gateway.is_some() { near } else { link });
-    let server =
-        if address.is_ipv4() { roundtable_proto::vnet::SERVER_V4 } else { roundtable_proto::vnet::SERVER_V6 };
+    let server = if address.is_ipv4() { SERVER_V4 } else { SERVER_V6 };
     let identifier = identifier(number);
-    let seat = world.add_client_of(server, host, PORT, identifier);
+    let seat = world.add_client_with(host, PORT, client::Config { server, identity: identifier.into() });
     Resident { seat, host, realm, gateway, identifier }
 }
 
@@ -121,6 +122,8 @@ pub(crate) struct Pair {
     pub(crate) callee: Resident,
     pub(crate) offer: Vec<u8>,
     pub(crate) answer: Vec<u8>,
+    /// Whether the callee answers; else it rings.
+    pub(crate) picks_up: bool,
     /// Events of the callee that have been looked at.
     looked_at: usize,
 }
@@ -141,7 +144,7 @@ impl Pair {
                 .all(|resident| has(world, resident, |event| matches!(event, Event::Registered { .. })))
         });
         assert!(both, "not registered; {}", world.whereabouts());
-        Self { world, caller, callee, offer, answer, looked_at: 0 }
+        Self { world, caller, callee, offer, answer, picks_up: true, looked_at: 0 }
     }
 
     /// The caller calls.
@@ -155,6 +158,14 @@ impl Pair {
     /// Takes a step, and answers if it rings.
     pub(crate) fn step(&mut self, until: Instant) -> bool {
         let goes_on = self.world.step(until);
+        if self.picks_up {
+            self.pick_up();
+        }
+        goes_on
+    }
+
+    /// Answers whatever rings.
+    fn pick_up(&mut self) {
         let events = self.world.events(self.callee.seat);
         let new: Vec<_> = events[self.looked_at..]
             .iter()
@@ -170,7 +181,6 @@ impl Pair {
                 self.world.command(self.callee.seat, |client, now| client.answer(now, offer, blob));
             assert!(answered.is_ok(), "{answered:?}; {}", self.world.whereabouts());
         }
-        goes_on
     }
 
     pub(crate) fn run(&mut self, duration: Duration) {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use roundtable_proto::wire::{
     self, Ack, Address, Arrived, BlobKind, Challenge, Cookie, Digest, Frame, Keepalive, Kind, Ping, Pong,
     Probe, ProbeReply, Punch, PunchNow, Refusal, Register, Registered, RelayedHead, Session, Signature,
-    Token, TransactionId, Unregister, Zeros, fragment_count,
+    Ticket, Token, TransactionId, Unregister, Zeros, fragment_count,
 };
 
 use crate::frames::*;
@@ -105,11 +105,16 @@ impl Fields {
         let ack = Ack::new(session, offer, self.blob_kind(), Arrived(self.bitmap));
         match kind {
             Kind::Ping => Frame::Ping(Ping { transaction, zero }),
-            Kind::Register => {
-                Frame::Register(Register { session, transaction, identifier, cookie, signature })
-            }
+            Kind::Register => Frame::Register(Register {
+                session,
+                transaction,
+                identifier,
+                cookie,
+                ticket: Ticket::NONE,
+                signature,
+            }),
             Kind::Keepalive => Frame::Keepalive(keepalive),
-            Kind::Unregister => Frame::Unregister(Unregister { session, transaction }),
+            Kind::Unregister => Frame::Unregister(Unregister { session, transaction, zero: Zeros::ZERO }),
             Kind::Offer => self.fragment(BlobKind::Offer),
             Kind::Answer => self.fragment(BlobKind::Answer),
             Kind::Candidate => self.fragment(BlobKind::Candidate),
@@ -118,12 +123,18 @@ impl Fields {
             Kind::Probe => Frame::Probe(Probe { offer, token, transaction, zero: Zeros::ZERO }),
             Kind::ProbeReply => Frame::ProbeReply(ProbeReply { offer, token, transaction, observed }),
             Kind::Pong => Frame::Pong(Pong { transaction, observed }),
-            Kind::Registered => {
-                Frame::Registered(Registered { session, transaction, observed, ttl, timeout, maxblob })
-            }
-            Kind::Challenge => Frame::Challenge(Challenge { reference: transaction, cookie }),
+            Kind::Registered => Frame::Registered(Registered {
+                session,
+                transaction,
+                observed,
+                ttl,
+                timeout,
+                maxblob,
+                ticket: Ticket::NONE,
+            }),
+            Kind::Challenge => Frame::Challenge(Challenge { reference: transaction, cookie, observed }),
             Kind::KeepaliveReply => Frame::KeepaliveReply(keepalive),
-            Kind::Unregistered => Frame::Unregistered(Unregister { session, transaction }),
+            Kind::Unregistered => Frame::Unregistered(Unregister { session, transaction, zero: Zeros::ZERO }),
             Kind::RelayedOffer => self.relayed(BlobKind::Offer),
             Kind::RelayedAnswer => self.relayed(BlobKind::Answer),
             Kind::RelayedCandidate => self.relayed(BlobKind::Candidate),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use roundtable_proto::wire::{
     Ack, Address, Arrived, BlobKind, Cookie, Digest, ErrorCode, Fragment, FragmentHead, Frame, Keepalive,
-    Kind, OfferId, PeerId, Ping, Punch, Refusal, Register, Relayed, RelayedHead, Session, Signature,
+    Kind, OfferId, PeerId, Ping, Punch, Refusal, Register, Relayed, RelayedHead, Session, Signature, Ticket,
     TransactionId, Unregister, Zeros, fragment_range,
 };
 
@@ -33,7 +33,14 @@ pub(crate) fn ping() -> Frame<'static> {
 
 pub(crate) fn register(session: Session, identifier: PeerId, cookie: Cookie) -> Frame<'static> {
     let signature = Signature::NONE;
-    Frame::Register(Register { session, transaction: ASKED, identifier, cookie, signature })
+    Frame::Register(Register {
+        session,
+        transaction: ASKED,
+        identifier,
+        cookie,
+        ticket: Ticket::NONE,
+        signature,
+    })
 }
 
 pub(crate) fn keepalive(session: Session) -> Frame<'static> {
@@ -45,7 +52,7 @@ pub(crate) fn keepalive_reply(session: Session, observed: SocketAddr) -> Frame<'
 }
 
 pub(crate) fn unregister(session: Session) -> Frame<'static> {
-    Frame::Unregister(Unregister { session, transaction: ASKED })
+    Frame::Unregister(Unregister { session, transaction: ASKED, zero: Zeros::ZERO })
 }
 
 /// One fragment of a blob.

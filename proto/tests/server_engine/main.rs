@@ -11,6 +11,7 @@ mod codec;
 mod counters;
 mod direction;
 mod frames;
+mod keyed;
 mod lifetime;
 mod offers;
 mod permission;

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use roundtable_proto::server::{COOKIE_LIFETIME, Config, Outcome, PEER_TTL, PEER_TTL_SLACK};
 use roundtable_proto::wire::{
-    self, Address, Challenge, Cookie, ErrorCode, Frame, Keepalive, Kind, Registered, Session, TransactionId,
+    self, Address, Challenge, Cookie, ErrorCode, Frame, Keepalive, Kind, Registered, Session, Ticket,
+    TransactionId, Zeros,
 };
 
 use crate::rig::*;
@@ -17,6 +18,7 @@ fn registered(session: Session, observed: SocketAddr) -> Frame<'static> {
         ttl: 60_000,
         timeout: 30_000,
         maxblob: 65_536,
+        ticket: Ticket::NONE,
     })
 }
 
@@ -201,17 +203,6 @@ fn plain_identifiers_are_refused_where_the_operator_says_so() {
 }
 
 #[test]
-fn keyed_identifiers_are_refused_as_long_as_they_are_not_verified() {
-    for plain_ids in [true, false] {
-        let mut rig = Rig::with(Config { plain_ids, ..small() });
-        let cookie = rig.cookie(ALICE);
-        let expected = error_with(ASKED, ErrorCode::IdentifierRefused, Kind::Register, 3, 0);
-        assert_eq!(rig.frame(ALICE, &register(Session::NONE, keyed(1), cookie)), [to(ALICE, &expected)]);
-        assert_eq!(rig.server.peers(), 0);
-    }
-}
-
-#[test]
 fn no_identifier_is_judged_before_the_address_is_proved() {
     let mut rig = Rig::with(Config { plain_ids: false, ..small() });
     assert_challenged(&mut rig, ALICE, &register(Session::NONE, id(1), Cookie::NONE));
@@ -315,7 +306,8 @@ fn link_local_addresses_on_two_links_are_two() {
 fn unregister_ends_the_session_at_once_and_frees_the_identifier() {
     let mut rig = Rig::new();
     let session = rig.join(ALICE, id(1));
-    let unregistered = Frame::Unregistered(wire::Unregister { session, transaction: ASKED });
+    let unregistered =
+        Frame::Unregistered(wire::Unregister { session, transaction: ASKED, zero: Zeros::ZERO });
     assert_eq!(rig.frame(ALICE, &unregister(session)), [to(ALICE, &unregistered)]);
     assert_eq!(rig.server.peers(), 0);
     assert_challenged(&mut rig, ALICE, &unregister(session));
@@ -327,7 +319,8 @@ fn nobody_else_can_unregister_a_peer() {
     let mut rig = Rig::new();
     let (alice, bob) = rig.couple();
     assert_challenged(&mut rig, BOB, &unregister(alice));
-    let unregistered = Frame::Unregistered(wire::Unregister { session: bob, transaction: ASKED });
+    let unregistered =
+        Frame::Unregistered(wire::Unregister { session: bob, transaction: ASKED, zero: Zeros::ZERO });
     assert_eq!(rig.frame(BOB, &unregister(bob)), [to(BOB, &unregistered)]);
     assert!(rig.is_live(ALICE, alice));
 }

@@ -51,7 +51,7 @@ impl Calls {
             return Err(unfit);
         }
         if kind == Kind::Offer {
-            self.opens(handled.now, offer, from, to, opened);
+            self.opens(handled.now, offer, (from, to), opened, holders)?;
             self.within_limit(handled.now, from, holders)?;
         } else {
             self.passes(handled.now, kind, offer, from, to)?;
@@ -59,12 +59,27 @@ impl Calls {
         if is_same(frame, last, handled, from, to, holders) { Ok(()) } else { Err(Breach::Altered { offer }) }
     }
 
-    fn opens(&mut self, now: Instant, offer: OfferId, caller: Session, callee: Session, opened: bool) {
-        let known = self.open.get(&offer).is_some_and(|call| (call.caller, call.callee) == (caller, callee));
+    fn opens(
+        &mut self,
+        now: Instant,
+        offer: OfferId,
+        (caller, callee): (Session, Session),
+        opened: bool,
+        holders: &Holders,
+    ) -> Result<(), Breach> {
+        let before = self.open.get(&offer);
+        let known = before.is_some_and(|call| (call.caller, call.callee) == (caller, callee));
+        let others = before.filter(|_| !known).is_some_and(|call| {
+            now < call.deadline && [call.caller, call.callee].iter().all(|peer| holders.must_live(now, *peer))
+        });
+        if others {
+            return Err(Breach::Trespass { offer });
+        }
         if opened || !known {
             let deadline = now + self.timeout;
             self.open.insert(offer, Call { caller, callee, deadline, answered: false });
         }
+        Ok(())
     }
 
     /// Counts the offers of a caller that must be open: those to whoever has left may have been closed.

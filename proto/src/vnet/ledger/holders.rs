@@ -193,7 +193,8 @@ impl Holders {
         let before = self.by_identifier.insert(identifier, session);
         let former = before.filter(|before| *before != session);
         if let Some(holder) = former.and_then(|former| self.sessions.get_mut(&former)) {
-            if holder.must_live(now) {
+            // A keyed identifier is taken over by whoever signs for it: its owner.
+            if holder.must_live(now) && identifier.is_plain() {
                 return Err(Breach::HolderChanged { identifier });
             }
             holder.live = false;

@@ -1,0 +1,201 @@
+//! PUNCH, PROBE and PROBE_REPLY. SPEC 8
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use roundtable_proto::client::{DropReason, Event, FailReason, Handled, PROBE_INTERVAL, PROBE_TIME};
+use roundtable_proto::wire::{
+    self, Address, BlobKind, ErrorCode, Frame, Kind, OfferId, Probe, ProbeReply, PunchNow, Token,
+    TransactionId, Zeros,
+};
+
+use crate::rig::{ROUND_TRIP, Rig, SESSION, address, identifier};
+
+const TOKEN: Token = Token([4; 16]);
+const PEER: &str = "203.0.113.7:7";
+const ELSEWHERE: &str = "203.0.113.8:8";
+
+/// A caller whose call was answered, with nothing left to send but repeats of the offer, which come later.
+fn answered() -> (Rig, OfferId) {
+    let mut rig = Rig::registered(1);
+    let offer = rig.ringing(b"ours");
+    rig.hear_blob(BlobKind::Answer, (offer, identifier(9)), b"theirs", 0);
+    rig.sent(|_| ());
+    rig.events();
+    (rig, offer)
+}
+
+fn punch_now(offer: OfferId, peer: &str) -> Frame<'static> {
+    Frame::PunchNow(PunchNow { session: SESSION, offer, peer: peer.parse().unwrap(), token: TOKEN })
+}
+
+/// Returns where each datagram goes and its kind, without what is for the server.
+fn probes(rig: &mut Rig) -> Vec<(SocketAddr, Kind, TransactionId)> {
+    let mut sent = Vec::new();
+    while let Some(transmit) = rig.client.poll_transmit() {
+        match wire::decode(&transmit.contents).unwrap() {
+            Frame::Probe(probe) => sent.push((transmit.to, Kind::Probe, probe.transaction)),
+            Frame::ProbeReply(reply) => sent.push((transmit.to, Kind::ProbeReply, reply.transaction)),
+            other => assert!(matches!(other.kind(), Kind::Punch | Kind::Offer), "sent {other:?}"),
+        }
+    }
+    sent
+}
+
+fn probe(offer: OfferId, token: Token) -> Frame<'static> {
+    Frame::Probe(Probe { offer, token, transaction: TransactionId([8; 16]), zero: Zeros::ZERO })
+}
+
+fn reply(offer: OfferId, transaction: TransactionId) -> Frame<'static> {
+    let observed: Address = "198.51.100.1:40000".parse().unwrap();
+    Frame::ProbeReply(ProbeReply { offer, token: TOKEN, transaction, observed })
+}
+
+#[test]
+fn punch_is_repeated_until_the_server_starts_both() {
+    let (mut rig, offer) = answered();
+    rig.client.punch(rig.now, offer).unwrap();
+    assert_eq!(rig.kinds(), [Kind::Punch]);
+    rig.pass_to_timeout();
+    assert_eq!(rig.kinds(), [Kind::Punch]);
+    assert_eq!(rig.hear(&punch_now(offer, PEER)), Handled::Ours);
+    let sent = probes(&mut rig);
+    assert_eq!(sent.len(), 1);
+    assert_eq!((sent[0].0, sent[0].1), (address(PEER), Kind::Probe));
+}
+
+#[test]
+fn punch_waits_for_the_answer() {
+    let mut rig = Rig::registered(1);
+    let offer = rig.ringing(b"ours");
+    rig.client.punch(rig.now, offer).unwrap();
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.kinds(), []);
+    rig.hear_blob(BlobKind::Answer, (offer, identifier(9)), b"theirs", 0);
+    assert_eq!(rig.kinds(), [Kind::Ack, Kind::Punch]);
+}
+
+#[test]
+fn probes_go_out_every_50_ms_until_their_time_is_over() {
+    let (mut rig, offer) = answered();
+    rig.hear(&punch_now(offer, PEER));
+    let start = rig.now;
+    let mut times = vec![Duration::ZERO; probes(&mut rig).len()];
+    while rig.events().is_empty() {
+        rig.pass_to_timeout();
+        times.extend(probes(&mut rig).iter().map(|_| rig.now.since(start)));
+    }
+    let expected: Vec<_> = (0..100).map(|times| PROBE_INTERVAL * times).collect();
+    assert_eq!((times, rig.now.since(start)), (expected, PROBE_TIME));
+}
+
+#[test]
+fn reply_to_a_probe_proves_the_path_to_where_it_came_from_once() {
+    let (mut rig, offer) = answered();
+    rig.hear(&punch_now(offer, PEER));
+    let (_, _, transaction) = probes(&mut rig)[0];
+    rig.now += ROUND_TRIP;
+    let forged = reply(offer, TransactionId([1; 16]));
+    assert_eq!(rig.hear_from(PEER, &forged), Handled::Dropped(DropReason::Reference));
+    assert_eq!(rig.hear_from(ELSEWHERE, &reply(offer, transaction)), Handled::Ours);
+    let event = Event::Path { offer, peer: address(ELSEWHERE), round_trip: ROUND_TRIP };
+    assert_eq!(rig.events(), [event]);
+    rig.hear_from(PEER, &reply(offer, transaction));
+    rig.pass(PROBE_INTERVAL);
+    assert_eq!((rig.events(), probes(&mut rig)), (vec![], vec![]));
+}
+
+#[test]
+fn probe_is_answered_where_it_came_from_and_an_unexpected_address_probed_once_for_each() {
+    let (mut rig, offer) = answered();
+    rig.hear(&punch_now(offer, PEER));
+    probes(&mut rig);
+    rig.hear_from(PEER, &probe(offer, TOKEN));
+    assert_eq!(probes(&mut rig), [(address(PEER), Kind::ProbeReply, TransactionId([8; 16]))]);
+    for _ in 0..3 {
+        rig.hear_from(ELSEWHERE, &probe(offer, TOKEN));
+        let sent: Vec<_> = probes(&mut rig).iter().map(|&(to, kind, _)| (to, kind)).collect();
+        assert_eq!(sent, [(address(ELSEWHERE), Kind::ProbeReply), (address(ELSEWHERE), Kind::Probe)]);
+    }
+}
+
+#[test]
+fn probes_are_answered_after_the_path_is_proved_too() {
+    let (mut rig, offer) = answered();
+    rig.hear(&punch_now(offer, PEER));
+    let (_, _, transaction) = probes(&mut rig)[0];
+    rig.hear_from(PEER, &reply(offer, transaction));
+    rig.hear_from(ELSEWHERE, &probe(offer, TOKEN));
+    assert_eq!(probes(&mut rig), [(address(ELSEWHERE), Kind::ProbeReply, TransactionId([8; 16]))]);
+}
+
+#[test]
+fn probes_without_offer_or_token_are_ignored() {
+    let (mut rig, offer) = answered();
+    assert_eq!(rig.hear_from(PEER, &probe(offer, TOKEN)), Handled::Dropped(DropReason::Token));
+    rig.hear(&punch_now(offer, PEER));
+    probes(&mut rig);
+    let forged = probe(offer, Token([1; 16]));
+    assert_eq!(rig.hear_from(PEER, &forged), Handled::Dropped(DropReason::Token));
+    let unknown = probe(crate::rig::offer_id(77), TOKEN);
+    assert_eq!(rig.hear_from(PEER, &unknown), Handled::Dropped(DropReason::Offer));
+    assert_eq!(rig.hear(&probe(offer, TOKEN)), Handled::Dropped(DropReason::Direction));
+    assert_eq!(probes(&mut rig), []);
+}
+
+#[test]
+fn repeated_punch_now_does_not_start_again_but_another_address_does() {
+    let (mut rig, offer) = answered();
+    rig.hear(&punch_now(offer, PEER));
+    let (_, _, first) = probes(&mut rig)[0];
+    rig.hear(&punch_now(offer, PEER));
+    assert_eq!(probes(&mut rig), []);
+    rig.hear(&punch_now(offer, ELSEWHERE));
+    let sent = probes(&mut rig);
+    assert_eq!((sent.len(), sent[0].0), (1, address(ELSEWHERE)));
+    rig.hear_from(PEER, &reply(offer, first));
+    assert_eq!(rig.events().len(), 1, "an answer to the first address still counts");
+    rig.hear(&punch_now(offer, ELSEWHERE));
+    assert_eq!(probes(&mut rig), [], "a repeat after the path was proved");
+}
+
+#[test]
+fn punching_without_an_address_fails_at_once() {
+    let (mut rig, offer) = answered();
+    rig.client.punch(rig.now, offer).unwrap();
+    rig.sent(|_| ());
+    rig.hear(&punch_now(offer, "none"));
+    let reason = FailReason::NoPath;
+    assert_eq!(rig.events(), [Event::PunchFailed { offer, reason }]);
+}
+
+#[test]
+fn punch_that_the_server_never_answers_fails_after_its_time() {
+    let (mut rig, offer) = answered();
+    rig.client.punch(rig.now, offer).unwrap();
+    let start = rig.now;
+    loop {
+        rig.sent(|_| ());
+        rig.pass_to_timeout();
+        let events = rig.events();
+        if !events.is_empty() {
+            let reason = FailReason::ServerSilent;
+            assert_eq!(events, [Event::PunchFailed { offer, reason }]);
+            assert_eq!(rig.now.since(start), PROBE_TIME);
+            return;
+        }
+    }
+}
+
+#[test]
+fn refused_punch_waits_or_fails_as_the_server_says() {
+    let (mut rig, offer) = answered();
+    rig.client.punch(rig.now, offer).unwrap();
+    rig.sent(|_| ());
+    rig.hear_error(*offer.as_bytes(), (Kind::Punch, ErrorCode::RateLimited), 700);
+    assert_eq!(rig.pass_to_timeout(), Duration::from_millis(700));
+    assert_eq!(rig.kinds(), [Kind::Punch]);
+    rig.hear_error(*offer.as_bytes(), (Kind::Punch, ErrorCode::NotPermitted), 0);
+    let reason = FailReason::Refused(ErrorCode::NotPermitted);
+    assert_eq!((rig.events(), rig.kinds()), (vec![Event::PunchFailed { offer, reason }], vec![]));
+}

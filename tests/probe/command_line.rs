@@ -1,0 +1,57 @@
+//! Help, version, and what is no command line.
+
+use super::{BOB, done, run};
+
+#[test]
+fn help_and_version_are_everywhere() {
+    let help = done(run(&["--help"]));
+    for command in ["ping", "register", "listen", "call", "demo"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{command} is not in {help}");
+        let own = done(run(&[command, "--help"]));
+        assert!(own.starts_with(&format!("Usage: roundtable-probe {command}")), "{own}");
+        assert!(own.contains("With --json:"), "{own}");
+    }
+    for code in 0..=6 {
+        assert!(help.contains(&format!("{code} ")), "exit code {code} is not in {help}");
+    }
+    assert_eq!(done(run(&["--version"])), concat!("roundtable-probe ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn wrong_usage_is_named() {
+    let last = "Run roundtable-probe --help for what there is.\n";
+    for (arguments, complaint) in [
+        (&[][..], "a command is missing: one of ping, register, listen, call, demo"),
+        (&["dance"], "dance"),
+        (&["ping"], "server"),
+        (&["ping", "localhost", "--wait", "1"], "--wait"),
+        (&["ping", "localhost", "--count"], "--count"),
+        (&["ping", "localhost", "--count", "0"], "0 is not allowed, 1 to 1000 is"),
+        (&["ping", "localhost", "--count", "many"], "many is not allowed, 1 to 1000 is"),
+        (&["ping", "localhost", "--timeout", "61"], "61 is not allowed, 1 to 60 is"),
+        (&["register", "localhost", "--stay", "3601"], "3601 is not allowed, 0 to 3600 is"),
+        (&["register", "localhost", "--id", "me"], "--id"),
+        (&["listen", "localhost", "--count", "0"], "0 is not allowed, 1 to 1000000 is"),
+        (&["listen", "localhost", "--follow", "-1"], "-1 is not allowed, 0 to 3600 is"),
+        (&["call", "localhost"], "peer"),
+        (&["call", "localhost", "nobody"], "nobody"),
+        (&["call", "localhost", BOB, "--offer", "a", "--offer", "b"], "offer"),
+        (&["demo", "now"], "now"),
+    ] {
+        let ended = run(arguments);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{arguments:?}: {ended:?}");
+        assert!(ended.stderr.contains(complaint), "{complaint:?} is not in {}", ended.stderr);
+        assert!(ended.stderr.ends_with(last), "{}", ended.stderr);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn argument_that_is_not_utf8_is_refused() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let ended = super::program::start(super::PROBE, [OsStr::from_bytes(b"pi\xffng")], b"").wait();
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.starts_with("Argument is not UTF-8: pi\u{fffd}ng\n"), "{}", ended.stderr);
+}

@@ -128,6 +128,14 @@ mod tests {
     }
 
     #[test]
+    fn cookie_from_the_future_is_refused() {
+        let mut cookies = Cookies::new(at(0), &Seed::from_number(1));
+        let here = endpoint("192.0.2.1:4000");
+        let cookie = cookies.issue(at(50), &here);
+        assert_eq!(cookies.verify(at(49), &here, &cookie), None);
+    }
+
+    #[test]
     fn another_seed_makes_other_cookies() {
         let here = endpoint("192.0.2.1:4000");
         let cookie = Cookies::new(at(0), &Seed::from_number(1)).issue(at(1), &here);

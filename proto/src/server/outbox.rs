@@ -65,13 +65,14 @@ impl Outbox {
 
     /// Appends a frame and returns its length.
     pub(super) fn push(&mut self, path: Path, frame: &Frame<'_>) -> usize {
+        // So the last train is never one that was handed out.
         if self.taken == self.trains.len() {
             self.clear();
         }
         let start = self.bytes.len();
         frame.encode(&mut self.bytes);
         let end = self.bytes.len();
-        match self.trains[self.taken..].last_mut() {
+        match self.trains.last_mut() {
             Some(train) if train.takes(&path, end - start) => train.end = end,
             _ => self.trains.push(Train { path, start, end, segment_size: end - start }),
         }

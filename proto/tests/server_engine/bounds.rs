@@ -123,6 +123,40 @@ fn trains_keep_order_and_lengths() {
 }
 
 #[test]
+fn burst_of_many_lengths_to_one_peer_leaves_intact_and_in_order() {
+    let mut rig = Rig::new();
+    let alice = rig.join(ALICE, id(1));
+    let (long, short) = (keepalive(alice), offer(alice, call(1), id(1)));
+    let burst = [long, long, ping(), long, short, short, ping(), short, short, long];
+    let one_by_one: Vec<_> = burst.iter().flat_map(|frame| rig.frame(ALICE, frame)).collect();
+    assert_eq!(one_by_one.len(), burst.len());
+    for frame in &burst {
+        rig.server.handle_datagram(rig.now, ALICE.into(), &frame.to_vec());
+    }
+    assert_eq!(rig.drain(), one_by_one);
+}
+
+#[test]
+fn what_comes_while_the_outbox_is_half_drained_is_sent_once() {
+    let mut rig = Rig::new();
+    let put = |rig: &mut Rig, from: SocketAddr| {
+        rig.server.handle_datagram(rig.now, from.into(), &ping().to_vec());
+    };
+    for from in [ALICE, BOB] {
+        put(&mut rig, from);
+    }
+    assert_eq!(rig.server.poll_transmit().map(|transmit| transmit.path.remote), Some(ALICE));
+    assert_eq!(rig.server.poll_transmit().map(|transmit| transmit.path.remote), Some(BOB));
+    put(&mut rig, BOB);
+    put(&mut rig, CAROL);
+    let transmit = rig.server.poll_transmit().unwrap();
+    assert_eq!((transmit.path.remote, transmit.datagrams().count()), (BOB, 1));
+    put(&mut rig, CAROL);
+    assert_eq!(rig.drain().iter().map(|sent| sent.to).collect::<Vec<_>>(), [CAROL, CAROL]);
+    assert_eq!(rig.drain(), []);
+}
+
+#[test]
 fn trains_are_no_longer_than_the_kernel_takes() {
     let mut rig = Rig::new();
     let (alice, _) = rig.couple();

@@ -83,6 +83,22 @@ fn slot_taken_over_lives_its_own_ttl() {
 }
 
 #[test]
+fn slot_taken_over_takes_no_other_peer_off_the_wheel() {
+    for leaving in 0..3 {
+        let mut rig = Rig::new();
+        let peers = [ALICE, BOB, CAROL];
+        let sessions = [rig.join(ALICE, id(1)), rig.join(BOB, id(2)), rig.join(CAROL, id(3))];
+        rig.pass(secs(30));
+        rig.frame(peers[leaving], &unregister(sessions[leaving]));
+        rig.join(CAFE, id(4));
+        rig.pass(secs(30) + PEER_TTL_SLACK);
+        assert_eq!((rig.server.peers(), rig.server.counters().forgotten), (1, 2));
+        rig.pass(secs(30));
+        assert_eq!((rig.server.peers(), rig.server.poll_timeout()), (0, None));
+    }
+}
+
+#[test]
 fn server_that_nobody_uses_wants_no_waking() {
     let mut rig = Rig::with(small());
     assert_eq!(rig.server.poll_timeout(), None);

@@ -1,6 +1,6 @@
 //! The one place that reads a clock for the engines.
 
-use std::time::{Duration, Instant as SystemInstant};
+use std::time::{Duration, Instant as SystemInstant, SystemTime, UNIX_EPOCH};
 
 use roundtable_proto::Instant;
 
@@ -23,4 +23,9 @@ impl Clock {
     pub(crate) fn wake_at(&self, at: Instant) -> tokio::time::Instant {
         (self.origin + Duration::from_micros(at.as_micros())).into()
     }
+}
+
+/// Returns the seconds since 1970-01-01T00:00:00Z by the host's date; zero if that lies before.
+pub(crate) fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -47,11 +47,7 @@ fn name(of: SocketAddr) -> &'static str {
 
 fn peer(now: Instant, uuid: &str, seed: u64) -> Client {
     let identifier: PeerId = uuid.parse().unwrap();
-    Client::new(
-        now,
-        client::Config { server: address(SERVER), identity: identifier.into() },
-        Seed::from_number(seed),
-    )
+    Client::new(now, client::Config::new(address(SERVER), identifier, 0), Seed::from_number(seed))
 }
 
 impl Talk {

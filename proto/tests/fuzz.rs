@@ -137,7 +137,7 @@ fn server_engine(random: &mut Random) {
     let here: SocketAddr = "203.0.113.1:1066".parse().unwrap();
     let mut clients: Vec<Client> = (0..4)
         .map(|number| {
-            let config = client::Config { server: here, identity: identifier(number).into() };
+            let config = client::Config::new(here, identifier(number), 0);
             Client::new(now, config, Seed::from_number(random.next()))
         })
         .collect();
@@ -254,7 +254,7 @@ fn client_engine(random: &mut Random) {
     let mut heard = corpus();
     let mut now = Instant::from_micros(1_000_000);
     let here: SocketAddr = "203.0.113.1:1066".parse().unwrap();
-    let config = client::Config { server: here, identity: identifier(1).into() };
+    let config = client::Config::new(here, identifier(1), 0);
     let mut client = Client::new(now, config, Seed::from_number(random.next()));
     client.register(now);
     let mut last = vec![0; 64];

@@ -196,7 +196,7 @@ impl Client {
         let (incoming, incoming_queue) = mpsc::channel(INCOMING_MAX);
         let (state, registration) = watch::channel(Registration::Asking);
         let (address, local) = watch::channel(socket.local_addr()?);
-        let config = engine::Config { server, identity: options.identity };
+        let config = engine::Config::new(server, options.identity, crate::clock::unix_time());
         let ends = Ends {
             commands: commands.downgrade(),
             incoming,

@@ -254,6 +254,9 @@ impl Task {
                 }
             }
             Event::Offered { offer, from, observed, blob } => self.ring(offer, from, observed, blob),
+            Event::OfferRefused { from, offer, reason } => {
+                log::debug!("offer {offer} of {from} is refused: {reason}");
+            }
             Event::OfferDelivered { offer } => self.tell(offer, CallEvent::Delivered),
             Event::Answered { offer, from, observed, blob } => {
                 let answer = Answer { from, observed: observed.socket_addr(), blob: blob.into() };

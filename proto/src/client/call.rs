@@ -13,10 +13,12 @@ use super::link::Link;
 use super::output::Output;
 use super::punch::{Proved, Punch, Started};
 use super::rtt::Rtt;
+use super::sealing::{Seal, Sealing};
 use crate::Instant;
 use crate::keyed::Generator;
+use crate::seal::OpenError;
 use crate::wire::{
-    Ack, Arrived, BLOB_MAX, BlobKind, Frame, OfferId, PeerId, Probe, ProbeReply, PunchNow, Relayed,
+    Ack, Arrived, BlobKind, Frame, OfferId, PeerId, Probe, ProbeReply, PunchNow, Relayed, fragment_count,
 };
 
 /// One call.
@@ -25,6 +27,7 @@ pub(super) struct Call {
     pub(super) offer: OfferId,
     pub(super) peer: PeerId,
     pub(super) role: Role,
+    pub(super) seal: Seal,
     pub(super) deadline: Instant,
     /// Round trips to the other peer.
     pub(super) rtt: Rtt,
@@ -46,7 +49,10 @@ pub(super) struct Context<'a> {
     pub(super) link: Link,
     /// How long an offer waits for its answer, and the margin.
     pub(super) patience: Duration,
+    /// Bytes of the largest blob that the server relays.
+    pub(super) blob_max: usize,
     pub(super) server_rtt: Rtt,
+    pub(super) sealing: &'a mut Sealing,
     pub(super) out: &'a mut Output,
     pub(super) random: &'a mut Generator,
 }
@@ -65,24 +71,26 @@ impl Call {
     pub(super) fn to(
         offer: OfferId,
         peer: PeerId,
-        blob: Vec<u8>,
+        (seal, blob): (Seal, Vec<u8>),
         rival: Option<OfferId>,
         cx: &Context<'_>,
     ) -> Self {
-        Self::new(offer, peer, Role::Caller(Caller::new(blob, rival)), cx)
+        Self::new(offer, peer, (Role::Caller(Caller::new(blob, rival)), seal), cx)
     }
 
     /// Starts a call of the other peer's, of which a first fragment has arrived.
     pub(super) fn from(relayed: &Relayed<'_>, cx: &Context<'_>) -> Self {
         let head = relayed.head();
-        Self::new(head.offer, head.source, Role::Callee(Callee::new(head)), cx)
+        let seal = cx.sealing.awaiting(&head.source);
+        Self::new(head.offer, head.source, (Role::Callee(Callee::new(head)), seal), cx)
     }
 
-    fn new(offer: OfferId, peer: PeerId, role: Role, cx: &Context<'_>) -> Self {
+    fn new(offer: OfferId, peer: PeerId, (role, seal): (Role, Seal), cx: &Context<'_>) -> Self {
         Self {
             offer,
             peer,
             role,
+            seal,
             deadline: cx.now + cx.patience,
             rtt: Rtt::default(),
             spoken: Spoken::new(),
@@ -92,18 +100,30 @@ impl Call {
     }
 
     /// Answers an offer of the other peer's; an empty blob declines it.
-    pub(super) fn answer(&mut self, blob: Vec<u8>, cx: &Context<'_>) -> Result<(), CallError> {
-        if blob.len() > BLOB_MAX {
-            return Err(CallError::TooLarge { limit: BLOB_MAX, had: blob.len() });
+    pub(super) fn answer(&mut self, blob: Vec<u8>, cx: &mut Context<'_>) -> Result<(), CallError> {
+        let Role::Callee(callee) = &mut self.role else { return Err(CallError::NotAnswerable) };
+        if callee.stage() != Stage::Waiting {
+            return Err(CallError::NotAnswerable);
         }
-        match &mut self.role {
-            Role::Caller(_) => Err(CallError::NotAnswerable),
-            Role::Callee(callee) => {
-                callee.answer(blob)?;
-                self.deadline = cx.now + cx.patience;
-                Ok(())
-            }
+        let (limit, had, declines) = (cx.blob_max, blob.len(), blob.is_empty());
+        let blob = self.seal.seal_answer(blob, cx.sealing)?;
+        if blob.len() > limit {
+            return Err(match self.seal {
+                Seal::Plain => CallError::TooLarge { limit, had },
+                Seal::Unopened | Seal::Caller(_) | Seal::Callee(_) => {
+                    CallError::SealedTooLarge { limit, had: blob.len() }
+                }
+            });
         }
+        callee.answer(blob, declines)?;
+        self.deadline = cx.now + cx.patience;
+        Ok(())
+    }
+
+    /// Takes a candidate of the application's.
+    pub(super) fn speak(&mut self, message: Vec<u8>, cx: &mut Context<'_>) -> Result<(), CallError> {
+        let seal = &self.seal;
+        self.spoken.push(message, |number, message| seal.seal_candidate(number, message, cx.sealing))
     }
 
     /// Takes a fragment or a candidate of the other peer's.
@@ -122,16 +142,30 @@ impl Call {
             }
             (Role::Callee(callee), BlobKind::Offer) => match callee.take(cx.now, relayed)? {
                 Received::More => Ok(Fate::Open),
-                Received::Whole(blob) => {
-                    let (from, observed) = (self.peer, relayed.head().observed);
-                    cx.out.event(Event::Offered { offer: self.offer, from, observed, blob });
-                    self.deadline = cx.now + cx.patience;
-                    Ok(Fate::Open)
-                }
+                Received::Whole(blob) => Ok(self.ring(blob, relayed, cx)),
                 Received::Damaged => Ok(self.fail_damaged(cx)),
             },
             (Role::Caller(_), BlobKind::Answer) => self.take_answer(relayed, cx),
             (Role::Caller(_) | Role::Callee(_), BlobKind::Candidate) => self.take_candidate(relayed, cx),
+        }
+    }
+
+    /// Presents the offer, if it opens. Of one that does not, repeats are acknowledged and nothing is kept.
+    fn ring(&mut self, blob: Vec<u8>, relayed: &Relayed<'_>, cx: &mut Context<'_>) -> Fate {
+        let (offer, from, observed) = (self.offer, self.peer, relayed.head().observed);
+        match self.seal.open_offer(cx.now, (from, offer), blob, cx.sealing) {
+            Ok(blob) => {
+                cx.out.event(Event::Offered { offer, from, observed, blob });
+                self.deadline = cx.now + cx.patience;
+                Fate::Open
+            }
+            Err(reason) => {
+                cx.out.counters.count_drop(DropReason::Sealed);
+                cx.out.event(Event::OfferRefused { from, offer, reason });
+                let arrived = Arrived::all(fragment_count(relayed.head().length as usize));
+                self.acknowledge_at_once(BlobKind::Offer, arrived, cx);
+                self.end(Some(BlobKind::Offer), cx)
+            }
         }
     }
 
@@ -149,17 +183,27 @@ impl Call {
         match taken? {
             Answer::First | Answer::More => Ok(Fate::Open),
             Answer::Damaged => Ok(self.fail_damaged(cx)),
-            Answer::Whole(blob) if blob.is_empty() => {
-                cx.out.event(Event::Declined { offer });
-                self.acknowledge_at_once(BlobKind::Answer, Arrived::all(1), cx);
-                Ok(self.end(Some(BlobKind::Answer), cx))
-            }
-            Answer::Whole(blob) => {
-                let (from, observed) = (self.peer, relayed.head().observed);
-                cx.out.event(Event::Answered { offer, from, observed, blob });
-                Ok(Fate::Open)
-            }
+            Answer::Whole(blob) => match self.seal.open_answer(blob) {
+                Ok(blob) if blob.is_empty() => {
+                    cx.out.event(Event::Declined { offer });
+                    self.acknowledge_at_once(BlobKind::Answer, Arrived::all(1), cx);
+                    Ok(self.end(Some(BlobKind::Answer), cx))
+                }
+                Ok(blob) => {
+                    let (from, observed) = (self.peer, relayed.head().observed);
+                    cx.out.event(Event::Answered { offer, from, observed, blob });
+                    Ok(Fate::Open)
+                }
+                Err(error) => Ok(self.fail_sealed(error, cx)),
+            },
         }
+    }
+
+    /// Ends the call over an answer that does not open. It is not acknowledged: nobody has got it.
+    fn fail_sealed(&mut self, error: OpenError, cx: &mut Context<'_>) -> Fate {
+        cx.out.counters.count_drop(DropReason::Sealed);
+        cx.out.event(Event::Failed { offer: self.offer, reason: FailReason::Sealed(error) });
+        self.end(None, cx)
     }
 
     fn fail_damaged(&mut self, cx: &mut Context<'_>) -> Fate {
@@ -175,8 +219,10 @@ impl Call {
         if !ready {
             return Err(DropReason::Phase);
         }
-        if let Some(message) = self.heard.take(cx.now, relayed)? {
-            let (offer, number) = (self.offer, relayed.head().index);
+        let (offer, number) = (self.offer, relayed.head().index);
+        if let Some(message) =
+            self.heard.take(cx.now, relayed, |blob| self.seal.open_candidate(number, blob))?
+        {
             cx.out.event(Event::Candidate { offer, number, message });
         }
         Ok(Fate::Open)

@@ -21,7 +21,11 @@ pub(super) struct Callee {
 enum Phase {
     Receiving,
     Waiting,
-    Answering(Outgoing),
+    /// Whether it is accepted does not show in a sealed answer.
+    Answering {
+        answer: Outgoing,
+        declines: bool,
+    },
     Delivered,
 }
 
@@ -66,7 +70,7 @@ impl Callee {
         match self.phase {
             Phase::Receiving => Stage::Receiving,
             Phase::Waiting => Stage::Waiting,
-            Phase::Answering(_) => Stage::Answering,
+            Phase::Answering { .. } => Stage::Answering,
             Phase::Delivered => Stage::Delivered,
         }
     }
@@ -75,7 +79,7 @@ impl Callee {
     pub(super) fn is_unanswered(&self) -> bool {
         match self.phase {
             Phase::Receiving | Phase::Waiting => true,
-            Phase::Answering(_) | Phase::Delivered => false,
+            Phase::Answering { .. } | Phase::Delivered => false,
         }
     }
 
@@ -92,14 +96,14 @@ impl Callee {
         }
     }
 
-    /// Starts sending the answer; an empty one declines.
-    pub(super) fn answer(&mut self, blob: Vec<u8>) -> Result<(), CallError> {
+    /// Starts sending the answer.
+    pub(super) fn answer(&mut self, blob: Vec<u8>, declines: bool) -> Result<(), CallError> {
         match self.phase {
             Phase::Waiting => {
-                self.phase = Phase::Answering(Outgoing::new(BlobKind::Answer, blob));
+                self.phase = Phase::Answering { answer: Outgoing::new(BlobKind::Answer, blob), declines };
                 Ok(())
             }
-            Phase::Receiving | Phase::Answering(_) | Phase::Delivered => Err(CallError::NotAnswerable),
+            Phase::Receiving | Phase::Answering { .. } | Phase::Delivered => Err(CallError::NotAnswerable),
         }
     }
 
@@ -113,12 +117,12 @@ impl Callee {
         match &mut self.phase {
             Phase::Receiving | Phase::Waiting => Err(DropReason::Phase),
             Phase::Delivered => Ok(Delivered::NotYet),
-            Phase::Answering(answer) => {
+            Phase::Answering { answer, declines } => {
                 answer.flight.acknowledge(now, bitmap, rtt);
                 if !answer.flight.is_complete() {
                     return Ok(Delivered::NotYet);
                 }
-                let delivered = if answer.is_empty() { Delivered::Declined } else { Delivered::Accepted };
+                let delivered = if *declines { Delivered::Declined } else { Delivered::Accepted };
                 self.phase = Phase::Delivered;
                 Ok(delivered)
             }
@@ -127,7 +131,7 @@ impl Callee {
 
     /// Takes an ERROR that asks to repeat the answer later.
     pub(super) fn hold(&mut self, now: Instant, until: Instant, rtt: &Rtt) {
-        if let Phase::Answering(answer) = &mut self.phase {
+        if let Phase::Answering { answer, .. } = &mut self.phase {
             answer.flight.hold(now, until, rtt);
         }
     }
@@ -135,20 +139,20 @@ impl Callee {
     /// Sends again what is not acknowledged: the server knows this client again.
     pub(super) fn resume(&mut self, now: Instant) {
         self.offer.resume(now);
-        if let Phase::Answering(answer) = &mut self.phase {
+        if let Phase::Answering { answer, .. } = &mut self.phase {
             answer.flight.resume();
         }
     }
 
     pub(super) fn expire(&mut self, now: Instant, rtt: &Rtt) {
-        if let Phase::Answering(answer) = &mut self.phase {
+        if let Phase::Answering { answer, .. } = &mut self.phase {
             answer.flight.expire(now, rtt);
         }
     }
 
     /// Returns the datagram to send now, and takes it as sent.
     pub(super) fn poll(&mut self, now: Instant, route: &Route) -> Option<(Vec<u8>, Turn)> {
-        let Phase::Answering(answer) = &mut self.phase else { return None };
+        let Phase::Answering { answer, .. } = &mut self.phase else { return None };
         let (index, turn) = answer.flight.poll(now)?;
         Some((answer.datagram(route, index), turn))
     }
@@ -157,7 +161,7 @@ impl Callee {
     pub(super) fn next(&self, now: Instant, rtt: &Rtt) -> [Option<Instant>; 3] {
         let answer = match &self.phase {
             Phase::Receiving | Phase::Waiting | Phase::Delivered => None,
-            Phase::Answering(answer) => answer.flight.next(now, rtt),
+            Phase::Answering { answer, .. } => answer.flight.next(now, rtt),
         };
         [answer, self.offer.ack.next(), None]
     }

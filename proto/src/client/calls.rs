@@ -8,6 +8,7 @@ use super::constants::{CALLS_MAX, INCOMING_CALLS_MAX, REASSEMBLIES_MAX, REASSEMB
 use super::counters::DropReason;
 use super::event::{Event, FailReason, OfferError};
 use super::finished::{Finished, Past};
+use super::sealing::Seal;
 use super::sending::Sent;
 use crate::Instant;
 use crate::wire::{Ack, Arrived, BlobKind, Frame, OfferId, PeerId, Relayed, fragment_count};
@@ -44,9 +45,11 @@ impl Calls {
         if self.open.len() >= CALLS_MAX {
             return Err(OfferError::TooMany);
         }
+        let (offer, had) = (OfferId::from_random(cx.random.bytes()), blob.len());
+        let (seal, blob) = cx.sealing.seal_offer(cx.now, (target, offer), blob)?;
+        check_length(&seal, (had, blob.len()), cx.blob_max)?;
         let rival = theirs.into_iter().filter_map(|theirs| self.supersede(theirs, cx)).last();
-        let offer = OfferId::from_random(cx.random.bytes());
-        self.open.insert(offer, Call::to(offer, target, blob, rival, cx));
+        self.open.insert(offer, Call::to(offer, target, (seal, blob), rival, cx));
         Ok(offer)
     }
 
@@ -219,6 +222,17 @@ impl Calls {
     pub(super) fn next(&self, now: Instant, link: super::link::Link) -> impl Iterator<Item = Instant> {
         self.open.values().flat_map(move |call| call.next(now, link))
     }
+}
+
+/// Holds an offer, as it would be sent, against what the server relays.
+fn check_length(seal: &Seal, (had, sent): (usize, usize), limit: usize) -> Result<(), OfferError> {
+    if sent <= limit {
+        return Ok(());
+    }
+    Err(match seal {
+        Seal::Plain => OfferError::TooLarge { limit, had },
+        Seal::Unopened | Seal::Caller(_) | Seal::Callee(_) => OfferError::SealedTooLarge { limit, had: sent },
+    })
 }
 
 fn role(call: &mut Call) -> &mut Role {

@@ -6,6 +6,7 @@ use super::counters::DropReason;
 use super::event::CallError;
 use super::flight::Flight;
 use crate::Instant;
+use crate::seal::OpenError;
 use crate::wire::{Arrived, Digest, FRAGMENT, Relayed};
 
 /// Candidates on their way out.
@@ -29,15 +30,22 @@ impl Spoken {
         Self { messages: Vec::new(), flight: Flight::new(0) }
     }
 
-    /// Takes a message to be sent.
-    pub(super) fn push(&mut self, message: Vec<u8>) -> Result<(), CallError> {
+    /// Takes a message to be sent, as it is once it is sealed under its number.
+    pub(super) fn push(
+        &mut self,
+        message: Vec<u8>,
+        seal: impl FnOnce(u8, Vec<u8>) -> Result<Vec<u8>, CallError>,
+    ) -> Result<(), CallError> {
         if message.is_empty() {
             return Err(CallError::Empty);
         }
         if message.len() > FRAGMENT {
             return Err(CallError::TooLarge { limit: FRAGMENT, had: message.len() });
         }
-        if self.messages.len() >= CANDIDATES_MAX || self.flight.grow().is_none() {
+        let number =
+            u8::try_from(self.messages.len()).ok().filter(|&number| usize::from(number) < CANDIDATES_MAX);
+        let message = seal(number.ok_or(CallError::TooMany)?, message)?;
+        if self.flight.grow().is_none() {
             return Err(CallError::TooMany);
         }
         self.messages.push(message);
@@ -62,22 +70,25 @@ impl Heard {
         Self { arrived: Arrived::default(), ack: AckTimer::Idle }
     }
 
-    /// Takes a candidate, and returns the message if it is new.
+    /// Takes a candidate, and returns the message if it is new. One that does not open leaves its number free.
     pub(super) fn take(
         &mut self,
         now: Instant,
         relayed: &Relayed<'_>,
+        open: impl FnOnce(&[u8]) -> Result<Vec<u8>, OpenError>,
     ) -> Result<Option<Vec<u8>>, DropReason> {
         let head = relayed.head();
         if Digest::of(relayed.blob()) != head.digest {
             return Err(DropReason::Digest);
         }
-        self.ack.soon(now);
         if self.arrived.contains(head.index) {
+            self.ack.soon(now);
             return Ok(None);
         }
+        let message = open(relayed.blob()).map_err(|_| DropReason::Sealed)?;
+        self.ack.soon(now);
         self.arrived.insert(head.index);
-        Ok(Some(relayed.blob().to_vec()))
+        Ok(Some(message))
     }
 
     /// Returns what to acknowledge now, and takes it as done.

@@ -31,13 +31,15 @@ pub enum DropReason {
     Glare,
     /// Not the token of the offer. SPEC 8
     Token,
+    /// A sealed blob does not open. SPEC 13
+    Sealed,
     /// The application has not taken its events.
     Undrained,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Undecodable,
         Self::Direction,
         Self::Source,
@@ -51,6 +53,7 @@ impl DropReason {
         Self::Room,
         Self::Glare,
         Self::Token,
+        Self::Sealed,
         Self::Undrained,
     ];
 
@@ -71,6 +74,7 @@ impl DropReason {
             Self::Room => "room",
             Self::Glare => "glare",
             Self::Token => "token",
+            Self::Sealed => "sealed",
             Self::Undrained => "undrained",
         }
     }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::identity::IdentityError;
+use crate::seal::OpenError;
 use crate::wire::{Address, ErrorCode, OfferId, PeerId};
 
 /// Tells the application what has happened.
@@ -68,6 +70,16 @@ pub enum Event {
         observed: Address,
         /// The caller's description.
         blob: Vec<u8>,
+    },
+    /// An offer of a keyed peer does not open. The application is not to ring: whoever made it may be somebody else.
+    /// An own offer may have [`Yielded`](Event::Yielded) to it.
+    OfferRefused {
+        /// Who calls, says the server.
+        from: PeerId,
+        /// The offer, which is over.
+        offer: OfferId,
+        /// Why.
+        reason: OpenError,
     },
     /// The callee answers.
     Answered {
@@ -170,6 +182,8 @@ pub enum FailReason {
     NotAcknowledged,
     /// What arrived is not what was announced.
     Damaged,
+    /// The answer does not open: it is not what the callee sealed for this call. SPEC 13
+    Sealed(OpenError),
     /// This client called the caller, whose offer yields to that. SPEC 6
     Superseded,
     /// Time is over and the server is not there.
@@ -201,6 +215,7 @@ impl fmt::Display for FailReason {
             Self::NoAnswer => f.write_str("nobody answered in time"),
             Self::NotAcknowledged => f.write_str("the answer was not acknowledged in time"),
             Self::Damaged => f.write_str("the description arrived damaged"),
+            Self::Sealed(error) => write!(f, "the answer does not open: {error}"),
             Self::Superseded => f.write_str("the own offer to the same peer took its place"),
             Self::ServerSilent => f.write_str("the server is silent"),
             Self::Unregistered => f.write_str("not registered"),
@@ -224,6 +239,15 @@ pub enum OfferError {
         /// Bytes that it has.
         had: usize,
     },
+    /// The blob is longer than the server relays, once it is sealed.
+    SealedTooLarge {
+        /// Bytes that are allowed.
+        limit: usize,
+        /// Bytes that it would have.
+        had: usize,
+    },
+    /// Nothing can be sealed to the target: its identifier is no sound key.
+    Target(IdentityError),
     /// The target is this client.
     ToSelf,
     /// The target is calling this client: answer that offer instead.
@@ -240,6 +264,10 @@ impl fmt::Display for OfferError {
             Self::TooLarge { limit, had } => {
                 write!(f, "the offer has {had} bytes, at most {limit} are allowed")
             }
+            Self::SealedTooLarge { limit, had } => {
+                write!(f, "the offer has {had} bytes once sealed, at most {limit} are allowed")
+            }
+            Self::Target(error) => write!(f, "nothing can be sealed to the target: {error}"),
             Self::ToSelf => f.write_str("the target is this client itself"),
             Self::TargetIsCalling(offer) => write!(f, "the target is calling with offer {offer}: answer it"),
             Self::TooMany => write!(f, "there are {} calls already", super::CALLS_MAX),
@@ -265,6 +293,15 @@ pub enum CallError {
         /// Bytes that it has.
         had: usize,
     },
+    /// The message is too long, once it is sealed.
+    SealedTooLarge {
+        /// Bytes that are allowed.
+        limit: usize,
+        /// Bytes that it would have.
+        had: usize,
+    },
+    /// Nothing can be sealed to the other peer's key.
+    BadKey,
     /// The call has had [`CANDIDATES_MAX`](super::CANDIDATES_MAX) candidates.
     TooMany,
 }
@@ -278,6 +315,10 @@ impl fmt::Display for CallError {
             Self::TooLarge { limit, had } => {
                 write!(f, "the message has {had} bytes, at most {limit} are allowed")
             }
+            Self::SealedTooLarge { limit, had } => {
+                write!(f, "the message has {had} bytes once sealed, at most {limit} are allowed")
+            }
+            Self::BadKey => f.write_str("nothing can be sealed to the other peer's key"),
             Self::TooMany => write!(f, "the call has had {} candidates", super::CANDIDATES_MAX),
         }
     }

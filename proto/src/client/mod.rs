@@ -26,6 +26,7 @@ mod refusal;
 mod registration;
 mod request;
 mod rtt;
+mod sealing;
 mod sending;
 
 use std::net::SocketAddr;
@@ -40,6 +41,7 @@ use self::calls::Calls;
 use self::output::Output;
 use self::ping::Pinging;
 use self::registration::{Change, Registration};
+use self::sealing::Sealing;
 use self::sending::To;
 use crate::identity::Identity;
 use crate::keyed::Generator;
@@ -48,6 +50,8 @@ use crate::{Instant, Seed};
 
 /// Separates the client's draws from whatever else is drawn from the same seed.
 const CLIENT_PURPOSE: u8 = 0xC1;
+/// Separates what becomes keys from the client's draws, which others see.
+const SEAL_PURPOSE: u8 = 0xC2;
 
 /// Whom to ask, and who to be.
 #[derive(Clone, Debug)]
@@ -56,6 +60,16 @@ pub struct Config {
     pub server: SocketAddr,
     /// Who this client is: a plain identifier, or a key.
     pub identity: Identity,
+    /// Seconds since 1970-01-01T00:00:00Z at the moment that [`Client::new`] is given. What is sealed is dated. SPEC 13
+    pub unix_time: u64,
+}
+
+impl Config {
+    /// Names the server, who to be, and the time in Unix seconds at the moment that [`Client::new`] is given.
+    #[must_use]
+    pub fn new(server: SocketAddr, identity: impl Into<Identity>, unix_time: u64) -> Self {
+        Self { server, identity: identity.into(), unix_time }
+    }
 }
 
 /// What became of a datagram.
@@ -77,6 +91,7 @@ pub struct Client {
     registration: Registration,
     calls: Calls,
     pinging: Pinging,
+    sealing: Sealing,
     random: Generator,
     out: Output,
 }
@@ -85,10 +100,12 @@ impl Client {
     /// Makes a client that does nothing until it is told to [`register`](Self::register).
     #[must_use]
     pub fn new(now: Instant, config: Config, seed: Seed) -> Self {
+        let entropy = Generator::new(seed.key(SEAL_PURPOSE));
         Self {
             now,
             server: config.server,
             calls: Calls::new(config.identity.identifier()),
+            sealing: Sealing::new(now, &config.identity, config.unix_time, entropy),
             registration: Registration::new(now, config.identity),
             pinging: Pinging::default(),
             random: Generator::new(seed.key(CLIENT_PURPOSE)),
@@ -170,7 +187,7 @@ impl Client {
         self.settle();
     }
 
-    /// Calls `target`.
+    /// Calls `target`. Between keyed peers the blob is sealed, and so is all else that belongs to the call. SPEC 13
     ///
     /// # Errors
     /// [`OfferError`] if the offer cannot be sent; then nothing has happened.
@@ -181,10 +198,6 @@ impl Client {
         }
         if blob.is_empty() {
             return Err(OfferError::Empty);
-        }
-        let limit = self.registration.terms().maxblob;
-        if blob.len() > limit {
-            return Err(OfferError::TooLarge { limit, had: blob.len() });
         }
         let (calls, mut cx) = self.split();
         let offer = calls.offer(target, blob, &mut cx);
@@ -199,10 +212,6 @@ impl Client {
     pub fn answer(&mut self, now: Instant, offer: OfferId, blob: Vec<u8>) -> Result<(), CallError> {
         if blob.is_empty() {
             return Err(CallError::Empty);
-        }
-        let limit = self.registration.terms().maxblob;
-        if blob.len() > limit {
-            return Err(CallError::TooLarge { limit, had: blob.len() });
         }
         self.command(now, offer, |call, cx| call.answer(blob, cx))
     }
@@ -220,7 +229,7 @@ impl Client {
     /// # Errors
     /// [`CallError`] if there is no such call, or the message is empty, too long or one too many.
     pub fn candidate(&mut self, now: Instant, offer: OfferId, message: Vec<u8>) -> Result<(), CallError> {
-        self.command(now, offer, |call, _| call.spoken.push(message))
+        self.command(now, offer, |call, cx| call.speak(message, cx))
     }
 
     /// Opens a direct path: both peers start at the same moment. Ends in [`Event::Path`] or [`Event::PunchFailed`].
@@ -248,11 +257,11 @@ impl Client {
         &mut self,
         now: Instant,
         offer: OfferId,
-        act: impl FnOnce(&mut Call, &Context<'_>) -> Result<(), CallError>,
+        act: impl FnOnce(&mut Call, &mut Context<'_>) -> Result<(), CallError>,
     ) -> Result<(), CallError> {
         self.advance(now);
-        let (calls, cx) = self.split();
-        let done = calls.find(offer).ok_or(CallError::Unknown).and_then(|call| act(call, &cx));
+        let (calls, mut cx) = self.split();
+        let done = calls.find(offer).ok_or(CallError::Unknown).and_then(|call| act(call, &mut cx));
         self.settle();
         done
     }
@@ -284,7 +293,9 @@ impl Client {
             now: self.now,
             link: self.registration.link(),
             patience: self.registration.terms().timeout + OFFER_MARGIN,
+            blob_max: self.registration.terms().maxblob,
             server_rtt: self.registration.rtt,
+            sealing: &mut self.sealing,
             out: &mut self.out,
             random: &mut self.random,
         };

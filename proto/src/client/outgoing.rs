@@ -30,11 +30,6 @@ impl Outgoing {
         Self { kind, blob, digest, flight }
     }
 
-    /// Tells whether it is the answer that declines.
-    pub(super) fn is_empty(&self) -> bool {
-        self.blob.is_empty()
-    }
-
     /// Returns the number of the last fragment.
     pub(super) fn last(&self) -> u8 {
         // There are 1 to 64 fragments.
@@ -118,7 +113,7 @@ mod tests {
         let outgoing = Outgoing::new(BlobKind::Answer, Vec::new());
         let datagram = outgoing.datagram(&route(), 0);
         let Ok(Frame::Answer(fragment)) = decode(&datagram) else { panic!("an ANSWER") };
-        assert_eq!((outgoing.last(), outgoing.is_empty(), fragment.blob()), (0, true, &[][..]));
+        assert_eq!((outgoing.last(), fragment.blob()), (0, &[][..]));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::wire::PeerId;
 
 /// The server's port.
 pub const SERVER_PORT: u16 = 1066;
+/// The date of a client at the moment that it is added, in Unix seconds.
+pub const UNIX_TIME: u64 = 1_750_000_000;
 /// The server's IPv4 address (RFC 5737).
 pub const SERVER_V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), SERVER_PORT);
 /// The server's IPv6 address (RFC 3849).
@@ -170,7 +172,7 @@ impl World {
 
     /// Adds a client engine on a host's port, which must be free. It talks to the server's IPv4 address.
     pub fn add_client(&mut self, host: Host, port: u16, identifier: PeerId) -> Seat {
-        self.add_client_with(host, port, client::Config { server: SERVER_V4, identity: identifier.into() })
+        self.add_client_with(host, port, client::Config::new(SERVER_V4, identifier, UNIX_TIME))
     }
 
     /// Adds a client engine of that configuration on a host's port, which must be free.

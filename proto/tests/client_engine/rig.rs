@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use roundtable_proto::client::{Client, Config, Event, Handled};
-use roundtable_proto::identity::Identity;
 use roundtable_proto::wire::{
     self, Ack, Address, Arrived, BlobKind, Challenge, Cookie, Digest, ErrorCode, Frame, Kind, OfferId,
     PeerId, Refusal, Registered, Relayed, RelayedHead, Session, Ticket, TransactionId, fragment_range,
@@ -46,7 +45,7 @@ impl Rig {
     /// A client with identifier `number` that has done nothing.
     pub(crate) fn new(number: u8) -> Self {
         let now = Instant::from_micros(1_000_000);
-        let config = Config { server: address(SERVER), identity: Identity::Plain(identifier(number)) };
+        let config = Config::new(address(SERVER), identifier(number), 0);
         Self { client: Client::new(now, config, Seed::from_number(number.into())), now }
     }
 

@@ -65,7 +65,7 @@ impl World {
         let host = |number: u8| Host {
             client: Client::new(
                 now,
-                Config { server, identity: identifier(number).into() },
+                Config::new(server, identifier(number), 0),
                 Seed::from_number(seed << 8 | u64::from(number)),
             ),
             address: SocketAddr::new([198, 51, 100, number].into(), 40_000),

@@ -10,7 +10,7 @@ use roundtable_proto::Instant;
 use roundtable_proto::client::{self, Event};
 use roundtable_proto::server::Config;
 use roundtable_proto::vnet::{
-    Behaviour, Conditions, Gateway, Host, INTERNET, Link, Realm, SERVER_V4, SERVER_V6, Seat, World,
+    Behaviour, Conditions, Gateway, Host, INTERNET, Link, Realm, SERVER_V4, SERVER_V6, Seat, UNIX_TIME, World,
 };
 use roundtable_proto::wire::{OfferId, PeerId};
 
@@ -111,7 +111,7 @@ pub(crate) fn settle(world: &mut World, number: u8, home: Home, link: Link) -> R
     let host = network.add_host(realm, &[address], if gateway.is_some() { near } else { link });
     let server = if address.is_ipv4() { SERVER_V4 } else { SERVER_V6 };
     let identifier = identifier(number);
-    let seat = world.add_client_with(host, PORT, client::Config { server, identity: identifier.into() });
+    let seat = world.add_client_with(host, PORT, client::Config::new(server, identifier, UNIX_TIME));
     Resident { seat, host, realm, gateway, identifier }
 }
 

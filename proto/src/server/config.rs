@@ -7,7 +7,8 @@ use crate::wire::BLOB_MAX;
 
 /// What the server engine is allowed to do and to hold.
 ///
-/// Tables are reserved for the limits at once and become resident as they fill: about 130 bytes for each peer.
+/// Tables are reserved for the limits at once and become resident as they fill: about 104 bytes for each peer, see
+/// `examples/memory_of_peers.rs`.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Registered peers, at most; 1 to 2^30.

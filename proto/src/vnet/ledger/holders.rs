@@ -11,8 +11,8 @@ use crate::wire::{Address, Cookie, Direction, Frame, Kind, PeerId, Register, Reg
 
 /// Bytes that a frame must have to be told what is wrong with it. SPEC 9
 const REFERENCE_END: usize = 36;
-/// The server measures a cookie's age in steps of 1/64 s, and in the client's favour.
-const TICKS: Duration = Duration::from_millis(50);
+/// The server counts the time of a cookie in steps of 1/64 s; those of one step are of the same age to it. SPEC 5
+const TICK: Duration = Duration::from_micros(15_625);
 
 #[derive(Default)]
 pub(super) struct Holders {
@@ -56,7 +56,7 @@ impl Holders {
 
     fn proof(&self, handled: &Handled<'_>, cookie: &Cookie) -> Option<Instant> {
         let sent = *self.cookies.get(&(handled.from, cookie.0))?;
-        (handled.now.since(sent) <= COOKIE_LIFETIME + TICKS).then_some(sent)
+        (handled.now.since(sent) <= COOKIE_LIFETIME + 2 * TICK).then_some(sent)
     }
 
     /// Tells whether the sender has proved, in this datagram or before, that it receives at its address.
@@ -205,7 +205,7 @@ impl Holders {
             return Ok(());
         };
         let moved = holder.at != at;
-        let may_move = register.session == session && proved > holder.proved;
+        let may_move = register.session == session && proved + TICK > holder.proved;
         if !holder.live || holder.identifier != identifier || moved && !may_move {
             return Err(Breach::SessionMoved { session });
         }
@@ -236,7 +236,7 @@ impl Holders {
     fn clear_cookies(&mut self, now: Instant) {
         if now.since(self.cleared) > COOKIE_LIFETIME {
             self.cleared = now;
-            self.cookies.retain(|_, sent| now.since(*sent) <= COOKIE_LIFETIME + TICKS);
+            self.cookies.retain(|_, sent| now.since(*sent) <= COOKIE_LIFETIME + 2 * TICK);
         }
     }
 }
@@ -258,6 +258,8 @@ const fn observed(frame: &Frame<'_>) -> Option<Address> {
         Some(registered.observed)
     } else if let Frame::KeepaliveReply(reply) = frame {
         Some(reply.observed)
+    } else if let Frame::Challenge(challenge) = frame {
+        Some(challenge.observed)
     } else {
         None
     }

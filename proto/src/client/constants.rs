@@ -29,7 +29,7 @@ pub const SILENT_TIMEOUTS: u32 = 1;
 /// Lower bound of the retransmission timeout. SPEC 7
 pub const RTO_MIN: Duration = Duration::from_millis(100);
 /// Upper bound of the retransmission timeout. SPEC 7
-pub const RTO_MAX: Duration = Duration::from_secs(3);
+pub const RTO_MAX: Duration = Duration::from_secs(1);
 /// Upper bound between two REGISTERs to a silent server. SPEC 5
 pub const REGISTER_RTO_MAX: Duration = Duration::from_secs(8);
 

@@ -227,6 +227,7 @@ fn note_order(latest: &mut [u64; REORDER_THRESHOLD], order: u64) {
 #[cfg(test)]
 mod tests {
     use super::super::constants::RTO_INITIAL;
+    use super::super::constants::RTO_MAX;
     use super::*;
 
     const START: Instant = Instant::from_micros(1_000_000);
@@ -301,9 +302,10 @@ mod tests {
         let timeout = rtt.timeout();
         let mut now = START;
         for factor in [1, 1, 2, 4] {
+            let wait = (timeout * factor).min(RTO_MAX);
             sent(&mut flight, now);
-            assert_eq!(flight.next(now, &rtt), Some(now + timeout * factor));
-            now += timeout * factor;
+            assert_eq!(flight.next(now, &rtt), Some(now + wait));
+            now += wait;
             flight.expire(now, &rtt);
         }
         sent(&mut flight, now);

@@ -3,24 +3,27 @@
 //! [`decode`] is total: any bytes give a [`Frame`] or a named [`DecodeError`], without a panic and without
 //! allocating. What decodes re-encodes to the same bytes. SPEC 2 to 4.
 
+mod address;
 mod body;
 mod error;
 mod field;
 mod fragment;
 mod frame;
+mod identifier;
 mod kind;
 
+pub use address::{Address, AddressError};
 pub use body::{
     Ack, Challenge, FieldLayout, FragmentHead, Keepalive, Ping, Pong, Probe, ProbeReply, Punch, PunchNow,
     Refusal, Register, Registered, RelayedHead, Unregister,
 };
 pub use error::{DecodeError, ErrorCode};
 pub use field::{
-    Address, AddressError, Arrived, BlobKindByte, Cookie, Digest, OfferId, PeerId, PeerIdError, Session,
-    Signature, Ticket, Token, TransactionId, Zeros,
+    Arrived, BlobKindByte, Cookie, Digest, Session, Signature, Ticket, Token, TransactionId, Zeros,
 };
 pub use fragment::{Fragment, Relayed, fragment_count, fragment_range};
 pub use frame::{Frame, decode, layout};
+pub use identifier::{OfferId, PeerId, PeerIdError};
 pub use kind::{BlobKind, Direction, Kind};
 
 /// The first two bytes of every datagram: "RT". SPEC 2

@@ -1,15 +1,11 @@
-//! The probe's command line.
+//! What may stand on the probe's command line, and the help for it.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use argh::FromArgs;
 use roundtable_proto::wire::PeerId;
 
-use super::failure::USAGE;
-use super::report::complain;
-use crate::cli;
+use super::parsing::{calls, count, seconds, stay};
 
 /// Speak the Roundtable signalling protocol: find out whether a server answers, who is registered, and why a call
 /// does not come about.
@@ -28,16 +24,9 @@ pub(super) struct Arguments {
     pub(super) json: bool,
     /// print the version and end
     #[argh(switch)]
-    version: bool,
+    pub(super) version: bool,
     #[argh(subcommand)]
-    command: Option<Command>,
-}
-
-/// The arguments once they are checked.
-#[derive(Debug)]
-pub(super) struct Checked {
-    pub(super) json: bool,
-    pub(super) command: Command,
+    pub(super) command: Option<Command>,
 }
 
 #[derive(FromArgs, Debug)]
@@ -201,66 +190,3 @@ pub(super) struct Call {
             outcome: outcome, bytes_in, bytes_out, ratio"
 )]
 pub(super) struct Demo {}
-
-impl Arguments {
-    /// Reads the process's arguments; what is to be printed instead is printed.
-    pub(super) fn from_process() -> Result<Checked, ExitCode> {
-        let utf8 = |argument: OsString| {
-            argument
-                .into_string()
-                .map_err(|argument| usage(&format!("Argument is not UTF-8: {}", argument.to_string_lossy())))
-        };
-        let arguments = std::env::args_os().skip(1).map(utf8).collect::<Result<Vec<_>, _>>()?;
-        let sorted = json_first(&arguments);
-        let words: Vec<&str> = sorted.iter().map(String::as_str).collect();
-        let read = Self::from_args(&["roundtable-probe"], &words).map_err(|early| match early.status {
-            Ok(()) => {
-                cli::print(&early.output);
-                ExitCode::SUCCESS
-            }
-            Err(()) => usage(early.output.trim_end()),
-        })?;
-        if read.version {
-            cli::print(concat!("roundtable-probe ", env!("CARGO_PKG_VERSION")));
-            return Err(ExitCode::SUCCESS);
-        }
-        match read.command {
-            Some(command) => Ok(Checked { json: read.json, command }),
-            None => Err(usage("a command is missing: one of ping, register, listen, call, demo")),
-        }
-    }
-}
-
-fn usage(problem: &str) -> ExitCode {
-    complain(&format!("{problem}\nRun roundtable-probe --help for what there is."));
-    ExitCode::from(USAGE)
-}
-
-/// `--json` may stand anywhere; argh wants it before the command.
-fn json_first(arguments: &[String]) -> Vec<String> {
-    let (json, rest): (Vec<_>, Vec<_>) = arguments.iter().cloned().partition(|argument| argument == "--json");
-    json.into_iter().take(1).chain(rest).collect()
-}
-
-fn within(text: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
-    let allowed = || format!("{text} is not allowed, {} to {} is", range.start(), range.end());
-    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(allowed)
-}
-
-fn seconds(text: &str) -> Result<u64, String> {
-    within(text, 1..=60)
-}
-
-fn stay(text: &str) -> Result<u64, String> {
-    within(text, 0..=3600)
-}
-
-fn count(text: &str) -> Result<u32, String> {
-    // The range ends far below.
-    within(text, 1..=1000).map(|number| number as u32)
-}
-
-fn calls(text: &str) -> Result<u32, String> {
-    // The range ends far below.
-    within(text, 1..=1_000_000).map(|number| number as u32)
-}

@@ -6,6 +6,7 @@ mod demo;
 mod failure;
 mod follow;
 mod listen;
+mod parsing;
 mod ping;
 mod register;
 mod report;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use argh::FromArgs;
+use roundtable_proto::peer_address::ServerName;
 use roundtable_proto::wire::PeerId;
 
-use super::parsing::{calls, count, seconds, stay};
+use super::parsing::{calls, count, key_file, plain, seconds, server_name, stay};
 
 /// Speak the Roundtable signalling protocol: find out whether a server answers, who is registered, and why a call
 /// does not come about.
@@ -36,6 +37,8 @@ pub(super) enum Command {
     Register(Register),
     Listen(Listen),
     Call(Call),
+    Id(Id),
+    Inspect(Inspect),
     Demo(Demo),
 }
 
@@ -67,6 +70,7 @@ pub(super) struct Ping {
     subcommand,
     name = "register",
     note = "With --json:\n\
+            key_made: file\n\
             registered: server, id, observed, timeout_s, maxblob\n\
             changed: state\n\
             unregistered: -"
@@ -75,9 +79,12 @@ pub(super) struct Register {
     /// the server
     #[argh(positional)]
     pub(super) server: String,
-    /// identifier: a UUID or 64 hexadecimal digits (default: a random UUID)
-    #[argh(option)]
+    /// plain identifier: a UUID (default: a random one)
+    #[argh(option, from_str_fn(plain))]
     pub(super) id: Option<PeerId>,
+    /// instead of --id: keyed identity from this file, which is made on first use
+    #[argh(option, from_str_fn(key_file))]
+    pub(super) key: Option<PathBuf>,
     /// seconds to stay registered, 0 to 3600 (default 0)
     #[argh(option, default = "0", from_str_fn(stay))]
     pub(super) stay: u64,
@@ -92,8 +99,9 @@ pub(super) struct Register {
     subcommand,
     name = "listen",
     note = "With --json:\n\
-            listening: id, observed\n\
-            offered: offer, from, observed, bytes\n\
+            key_made: file\n\
+            listening: id, observed, address\n\
+            offered: offer, from, observed, bytes, sealed\n\
             answered: offer, bytes, took_ms\n\
             declined: offer, took_ms\n\
             answer_failed: offer, reason\n\
@@ -106,9 +114,12 @@ pub(super) struct Listen {
     /// the server
     #[argh(positional)]
     pub(super) server: String,
-    /// identifier: a UUID or 64 hexadecimal digits (default: a random UUID)
-    #[argh(option)]
+    /// plain identifier: a UUID (default: a random one)
+    #[argh(option, from_str_fn(plain))]
     pub(super) id: Option<PeerId>,
+    /// instead of --id: keyed identity from this file, which is made on first use
+    #[argh(option, from_str_fn(key_file))]
+    pub(super) key: Option<PathBuf>,
     /// answer with this file's content; - reads standard input (default: answer with the offer itself)
     #[argh(option)]
     pub(super) answer: Option<PathBuf>,
@@ -135,8 +146,10 @@ pub(super) struct Listen {
     subcommand,
     name = "call",
     note = "With --json:\n\
+            key_made: file\n\
+            skipped: server, reason\n\
             registered: id, observed\n\
-            offering: offer, to, bytes\n\
+            offering: offer, to, bytes, sealed\n\
             delivered: offer, took_ms\n\
             answered: offer, bytes, observed, took_ms, and without --save answer\n\
             path: offer, peer, round_trip_ms\n\
@@ -145,15 +158,18 @@ pub(super) struct Listen {
             candidates_failed: offer, reason"
 )]
 pub(super) struct Call {
-    /// the server
+    /// the server; or, alone, the peer address that was handed out, which names its servers
+    #[argh(positional, arg_name = "server-or-address")]
+    pub(super) target: String,
+    /// whom to call at this server: an identifier or a peer address
     #[argh(positional)]
-    pub(super) server: String,
-    /// whom to call: the identifier that the other side's `listen` shows
-    #[argh(positional)]
-    pub(super) peer: PeerId,
-    /// own identifier: a UUID or 64 hexadecimal digits (default: a random UUID)
-    #[argh(option)]
+    pub(super) peer: Option<String>,
+    /// own plain identifier: a UUID (default: a random one)
+    #[argh(option, from_str_fn(plain))]
     pub(super) id: Option<PeerId>,
+    /// instead of --id: own keyed identity from this file, which is made on first use
+    #[argh(option, from_str_fn(key_file))]
+    pub(super) key: Option<PathBuf>,
     /// offer this file's content; - reads standard input (default: -)
     #[argh(option, default = "PathBuf::from(\"-\")")]
     pub(super) offer: PathBuf,
@@ -172,6 +188,43 @@ pub(super) struct Call {
     /// seconds to wait for the server, 1 to 60 (default 5)
     #[argh(option, default = "5", from_str_fn(seconds))]
     pub(super) timeout: u64,
+}
+
+/// Show an identifier and, with servers, the peer address to hand out: one line that `call` takes.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "id",
+    note = "With --json:\n\
+            key_made: file\n\
+            identity: id, keyed\n\
+            address: address, servers"
+)]
+pub(super) struct Id {
+    /// where the identifier is to be found, the preferred server first
+    #[argh(positional, arg_name = "server", from_str_fn(server_name))]
+    pub(super) servers: Vec<ServerName>,
+    /// plain identifier: a UUID (default: a random one)
+    #[argh(option, from_str_fn(plain))]
+    pub(super) id: Option<PeerId>,
+    /// instead of --id: keyed identity from this file, which is made on first use
+    #[argh(option, from_str_fn(key_file))]
+    pub(super) key: Option<PathBuf>,
+}
+
+/// Say what a peer address or an identifier that was handed out holds, or what is damaged in it.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "inspect",
+    note = "With --json:\n\
+            identity: id, keyed\n\
+            address: address, servers"
+)]
+pub(super) struct Inspect {
+    /// the peer address or identifier
+    #[argh(positional)]
+    pub(super) text: String,
 }
 
 /// Start a server and two peers in this process and let them exchange real session descriptions over loopback.

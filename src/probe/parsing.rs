@@ -1,13 +1,17 @@
 //! From the process's arguments to a command. Knows nothing of what a command does.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use argh::FromArgs;
+use roundtable_proto::peer_address::ServerName;
+use roundtable_proto::wire::PeerId;
 
 use super::arguments::{Arguments, Command};
 use super::failure::USAGE;
 use super::report::complain;
+use super::target;
 use crate::cli;
 
 /// The arguments once they are checked.
@@ -41,7 +45,9 @@ impl Arguments {
         }
         match read.command {
             Some(command) => Ok(Checked { json: read.json, command }),
-            None => Err(usage("a command is missing: one of ping, register, listen, call, demo")),
+            None => {
+                Err(usage("a command is missing: one of ping, register, listen, call, id, inspect, demo"))
+            }
         }
     }
 }
@@ -55,6 +61,24 @@ fn usage(problem: &str) -> ExitCode {
 fn json_first(arguments: &[String]) -> Vec<String> {
     let (json, rest): (Vec<_>, Vec<_>) = arguments.iter().cloned().partition(|argument| argument == "--json");
     json.into_iter().take(1).chain(rest).collect()
+}
+
+/// A keyed identifier cannot be had without its key.
+pub(super) fn plain(text: &str) -> Result<PeerId, String> {
+    match text.parse::<PeerId>() {
+        Ok(id) if id.is_plain() => Ok(id),
+        Ok(_) => Err("this identifier belongs to a key: --id takes a UUID, --key FILE a key".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// `-` stands for standard input elsewhere, and would be a file's name here.
+pub(super) fn key_file(text: &str) -> Result<PathBuf, String> {
+    if text == "-" { Err("a key is kept in a file".to_owned()) } else { Ok(text.into()) }
+}
+
+pub(super) fn server_name(text: &str) -> Result<ServerName, String> {
+    target::server_name(text).map_err(|error| error.to_string())
 }
 
 fn within(text: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {

@@ -58,7 +58,7 @@ fn refusals_say_why_and_what_to_do() {
     let server = Rendezvous::start(0, "plainids: false\n");
     let ended = run(&["register", &server.address.to_string()]);
     assert_eq!(ended.code, Some(4), "{ended:?}");
-    let refused = "the server refuses the registration: it takes no plain identifiers (plainids: false).\n";
+    let refused = "the server refuses the registration: it takes no plain identifiers (plainids: false): use --key FILE.\n";
     assert_eq!(ended.stderr, refused);
 }
 

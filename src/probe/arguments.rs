@@ -235,7 +235,7 @@ pub(super) struct Inspect {
     note = "With --json:\n\
             listening: server\n\
             registered: peer, id, observed\n\
-            offering: bytes, fragments\n\
+            offering: bytes, fragments, sealed\n\
             offered: bytes, took_ms\n\
             answered: bytes, took_ms\n\
             path: caller_to, callee_to, round_trip_ms\n\

@@ -103,8 +103,9 @@ async fn exchange(
     let failed = |error| Failure::call(callee.identifier, sealing, error);
     let mut call = caller.client.call(callee.identifier, Bytes::from_static(offer)).await.map_err(failed)?;
     let fragments = fragment_count(offer.len());
-    let text = format!("{:8} offers {} bytes in {fragments} fragments", caller.name, offer.len());
-    report.step("offering", json!({ "bytes": offer.len(), "fragments": fragments }), &text);
+    let text = format!("{:8} offers {} bytes in {fragments} fragments, {sealing}", caller.name, offer.len());
+    let fields = json!({ "bytes": offer.len(), "fragments": fragments, "sealed": sealing.is_sealed() });
+    report.step("offering", fields, &text);
 
     let mut ringing = accept(&mut callee.incoming).await?;
     same(&ringing.offer, offer, "offer")?;

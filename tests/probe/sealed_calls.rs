@@ -36,7 +36,7 @@ fn keyed_peers_call_by_what_is_handed_out_and_say_that_it_is_sealed() {
     assert!(handed_out.starts_with(&format!("roundtable:{bob}@{address}#")), "{handed_out}");
 
     let text = done(run(&[
-        "call", handed_out, "--key", &alice, "--offer", SMALL, "--save", &saved, "--follow", "0", "--punch",
+        "call", handed_out, "--key", &alice, "--offer", SMALL, "--save", &saved, "--follow", "0",
     ]));
     let made = format!("a new key is made: {alice}");
     let alice = keys.identifier("alice");

@@ -32,7 +32,8 @@ are its values: identifiers as UUID (keyed ones as 64 hex digits), offer ids as 
   registration_delayed (reason, retry_after), registration_failed (reason, code, detail), version (version),
   pong (observed, rtt), ringing, answered (observed, blob, sealed), offered (source, observed, blob, sealed),
   delivered,
-  refused (source, kind, reason), failed (reason), candidate (index, blob), candidates_delivered, candidates_failed (reason),
+  refused (source, kind, reason), failed (reason), candidate (index, blob), candidates_delivered,
+  candidates_failed (reason),
   path (address, observed), punch_failed (reason).  From "ringing" on each has "offer" too.
 
 "listen" is ready when it has printed "registered". "sealed" in "offered" and "answered" tells whether the blob was.

@@ -742,7 +742,8 @@ class CallTest(Pair):
     def test_retry_after_of_an_ack_holds_back_all_acks_of_the_call(self) -> None:
         net, a, b = self.pair()
         missing = [2]  # the last fragment comes with its first repeat, half a second later
-        net.drop = lambda source, to, data: data[3] == Kind.RELAYED_OFFER and data[99] in missing and bool(missing.pop())
+        net.drop = lambda source, to, data: (data[3] == Kind.RELAYED_OFFER and data[99] in missing
+                                             and bool(missing.pop()))
         a.offer(net.now, b.identifier, blob_of(3000))
         net.run(1_000, lambda: bool(b.calls))
         offer, = b.calls
@@ -956,7 +957,8 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual([path.read_bytes() for path in (self.directory / "offers").iterdir()], [blob_of(20_000)])
 
     def test_what_comes_with_the_last_event_is_reported_and_kept(self) -> None:
-        args = argparse.Namespace(capture=None, host=self.loopback.host, port=self.loopback.port, drop=0, seed=1, timeout=5)
+        args = argparse.Namespace(host=self.loopback.host, port=self.loopback.port, drop=0, seed=1, timeout=5,
+                                  capture=None)
         session = client.Session(args, b"i" * 16 + bytes(16))
         self.addCleanup(session.udp.close)
         steps = [[Event(name, {}) for name in ("delivered", "candidate", "path")]]

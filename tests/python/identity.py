@@ -82,9 +82,11 @@ def x25519_public(identifier: bytes) -> bytes:
     return ((1 + y) * pow(1 - y, -1, P) % P).to_bytes(32, "little")  # y = 1 is of small order: refused above
 
 
-def register_message(identifier: bytes, cookie: bytes, observed: Optional[rt.Address]) -> bytes:
+def register_message(identifier: bytes, cookie: bytes, observed: Optional[rt.Address],
+                     server: Optional[rt.Address]) -> bytes:
     """What the signature of a REGISTER is over (section 5)."""
-    return REGISTER_DOMAIN + bytes([rt.VERSION]) + cookie + identifier + rt.build_address(observed)
+    head = REGISTER_DOMAIN + bytes([rt.VERSION]) + cookie + identifier
+    return head + rt.build_address(observed) + rt.build_address(server)
 
 
 class Identity:
@@ -113,9 +115,9 @@ class Identity:
     def sign(self, message: bytes) -> bytes:
         return self._signer.sign(message)
 
-    def sign_register(self, cookie: bytes, observed: Optional[rt.Address]) -> bytes:
-        """The signature of a REGISTER; cookie and address are those of one CHALLENGE."""
-        return self.sign(register_message(self.identifier, cookie, observed))
+    def sign_register(self, cookie: bytes, observed: Optional[rt.Address], server: Optional[rt.Address]) -> bytes:
+        """The signature of a REGISTER; cookie and observed address are those of one CHALLENGE."""
+        return self.sign(register_message(self.identifier, cookie, observed, server))
 
 
 def load_or_create(path: Path) -> Identity:

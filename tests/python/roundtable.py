@@ -122,6 +122,7 @@ class Code(enum.IntEnum):
     TIMEOUT = 14
     RATE_LIMITED = 15
     OFFER_TO_SELF = 16
+    WRONG_SERVER = 17
 
 
 def code_name(code: int) -> str:
@@ -256,7 +257,7 @@ LAYOUT: dict[Kind, tuple[tuple[str, FieldType], ...]] = {
     Kind.PONG: (("transaction", _TRANSACTION), ("observed", _ADDRESS)),
     Kind.REGISTER: (
         ("session", _SESSION), ("transaction", _TRANSACTION), ("identifier", _IDENTIFIER), ("cookie", _COOKIE),
-        ("ticket", _TICKET), ("signature", _SIGNATURE),
+        ("ticket", _TICKET), ("server", _ADDRESS), ("signature", _SIGNATURE),
     ),
     Kind.REGISTERED: (
         ("session", _SESSION), ("transaction", _TRANSACTION), ("observed", _ADDRESS), ("ttl", _U32),
@@ -712,7 +713,7 @@ class Keys(abc.ABC):
     identifier: bytes
 
     @abc.abstractmethod
-    def sign_register(self, cookie: bytes, observed: Optional[Address]) -> bytes:
+    def sign_register(self, cookie: bytes, observed: Optional[Address], server: Optional[Address]) -> bytes:
         """The signature of a REGISTER (section 5)."""
 
     @abc.abstractmethod
@@ -840,6 +841,8 @@ class Client:
         self.keys = peer if isinstance(peer, Keys) else None
         self.identifier: bytes = peer.identifier if isinstance(peer, Keys) else peer
         self.server = server
+        #: what REGISTER names the server; behind a forwarder it is another one than datagrams are sent to (section 5)
+        self.server_name = server
         self.families = families
         self.state = State.UNREGISTERED
         self.session = ZERO16
@@ -1096,9 +1099,10 @@ class Client:
             self._cookie = ZERO16
         signature = bytes(64)
         if self.keys is not None and self._cookie != ZERO16:
-            signature = self.keys.sign_register(self._cookie, self._cookie_observed)
+            signature = self.keys.sign_register(self._cookie, self._cookie_observed, self.server_name)
         self._send(Kind.REGISTER, session=self.session, transaction=self._register_transaction,
-                   identifier=self.identifier, cookie=self._cookie, ticket=self._ticket, signature=signature)
+                   identifier=self.identifier, cookie=self._cookie, ticket=self._ticket, server=self.server_name,
+                   signature=signature)
         self._register_at = now + self._jitter(self._register_rto)
         self._register_rto = min(REGISTER_RTO_MAX, self._register_rto * 2)
 

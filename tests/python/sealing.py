@@ -263,8 +263,8 @@ class Keys(rt.Keys):
         self.random = random
         self._memory = ReplayMemory()
 
-    def sign_register(self, cookie: bytes, observed: Optional[rt.Address]) -> bytes:
-        return self.identity.sign_register(cookie, observed)
+    def sign_register(self, cookie: bytes, observed: Optional[rt.Address], server: Optional[rt.Address]) -> bytes:
+        return self.identity.sign_register(cookie, observed, server)
 
     def call(self, peer: bytes, offer: bytes) -> CallerSeal:
         if peer == self.identifier:

@@ -29,7 +29,7 @@ def address(text: str) -> Optional[rt.Address]:
 
 def message(entry: dict[str, Any]) -> bytes:
     return ids.register_message(bytes.fromhex(entry["identifier"]), bytes.fromhex(entry["cookie"]),
-                                address(entry["observed"]))
+                                address(entry["observed"]), address(entry["server"]))
 
 
 class Vectors(unittest.TestCase):

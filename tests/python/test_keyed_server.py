@@ -30,10 +30,14 @@ class KeyedRaw(Raw):
         self.identity = identity or ids.Identity.new()
         self.id = self.identity.identifier
         self.ticket = rt.ZERO16
+        self.server = rt.Address(host, server.port)
 
     def sign(self, **other: Any) -> bytes:
-        values = {"cookie": self.cookie, "observed": self.address, **other}
+        values = {"cookie": self.cookie, "observed": self.address, "server": self.server, **other}
         return self.identity.sign_register(**values)
+
+    def register(self, **fields: Any) -> list[rt.Frame]:
+        return super().register(**{"server": self.server, **fields})
 
     def registered(self) -> "KeyedRaw":
         self.register()
@@ -67,12 +71,32 @@ class Registration(Case):
             raw.register()
             other_port = rt.Address(host, raw.address.port ^ 1)
             wrong = (bytes(64), raw.sign(cookie=bytes(16)), raw.sign(observed=other_port), raw.sign(observed=None),
-                     ids.Identity.new().sign(ids.register_message(raw.id, raw.cookie, raw.address)))
+                     raw.sign(server=None),
+                     ids.Identity.new().sign(ids.register_message(raw.id, raw.cookie, raw.address, raw.server)))
             for signature in wrong:
                 transaction = uuid.uuid4().bytes
                 answers = raw.register(transaction=transaction, signature=signature)
                 self.assertEqual(self.error(answers, Code.BAD_SIGNATURE, Kind.REGISTER, transaction), 0)
             self.kinds(raw.register(signature=raw.sign()), Kind.REGISTERED)
+
+        self.each(test)
+
+    def test_signature_for_another_server_is_refused(self) -> None:
+        def test(server: Server, host: str) -> None:
+            raw = self.keyed(server, host)
+            raw.register()
+            for other in (rt.Address(host, server.port ^ 1), rt.Address("192.0.2.1", server.port), None):
+                transaction = uuid.uuid4().bytes
+                answers = raw.register(transaction=transaction, server=other, signature=raw.sign(server=other))
+                self.assertEqual(self.error(answers, Code.WRONG_SERVER, Kind.REGISTER, transaction), 0)
+            self.kinds(raw.register(signature=raw.sign()), Kind.REGISTERED)
+            # The client says so.
+            peer = Peer(server, host, identifier=sealing.Keys(ids.Identity.new()))
+            self.addCleanup(peer.udp.close)
+            peer.core.server_name = rt.Address("192.0.2.1", server.port)
+            peer.core.register(rt.now_ms())
+            failed = run([peer], lambda: peer.got("registration_failed"))[0]
+            self.assertEqual(failed["reason"], "wrong_server")
 
         self.each(test)
 

@@ -388,7 +388,8 @@ class Registration(unittest.TestCase):
                                        observed=observed), SERVER)
         second = self.register(a, 1)
         self.assertEqual(second["cookie"], cookie)
-        ids.verify(A.identifier, second["signature"], ids.register_message(A.identifier, cookie, observed))
+        self.assertEqual(second["server"], SERVER)
+        ids.verify(A.identifier, second["signature"], ids.register_message(A.identifier, cookie, observed, SERVER))
         self.registered(a, 2, second, b"t" * 16)
         self.assertEqual(a.state, rt.State.REGISTERED)
         # When the ticket is older than half its lifetime, a REGISTER takes the place of the next KEEPALIVE.

@@ -164,7 +164,7 @@ fn python_calls_rust_sealed() {
     for [offer, answer] in PAIRS.map(|pair| pair.map(data)) {
         let rust = Answering::start(&ground, key.clone(), Some(fs::read(&answer).unwrap()));
         let saved = ground.path("saved");
-        let called = python.calls(&handed_out, &offer, &saved, &["--candidates", "2", "--linger", "0.5"]);
+        let called = python.calls(&handed_out, &offer, &saved, &["--candidates", "2", "--linger", LINGER]);
         let called = events(called.wait());
         let (offered, candidates) = rust.heard();
         assert!(offered == fs::read(&offer).unwrap(), "another offer has arrived");

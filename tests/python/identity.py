@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Optional
@@ -20,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 import roundtable as rt
 
 REGISTER_DOMAIN = b"Roundtable REGISTER"
+#: What stands before the 64 hexadecimal digits of a key file: the form of roundtable-probe, so that both read it.
+KEY_FILE_MARK = "roundtable-secret-1 "
 
 #: The prime of the field, the order of the group, and the curve's d (RFC 8032, 5.1).
 P = 2**255 - 19
@@ -121,19 +124,19 @@ class Identity:
 
 
 def load_or_create(path: Path) -> Identity:
-    """The identity in a key file of 64 hexadecimal digits. A missing one is made, readable by its owner alone."""
+    """The identity in a key file. A missing one is made, readable by its owner alone."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         with open(path, encoding="ascii", errors="replace") as file:
             if os.name == "posix" and os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise ValueError(f"{path}: others may read this key file: chmod 600 {path}") from None
-            text = file.read(100).strip()
-        try:
-            return Identity(bytes.fromhex(text))
-        except ValueError:
-            raise ValueError(f"{path}: not a key file: 64 hexadecimal digits") from None
+            text = file.read(129)
+        found = re.fullmatch(KEY_FILE_MARK + "([0-9a-f]{64})\r?\n?", text)
+        if found is None:
+            raise ValueError(f"{path}: not a key file: {KEY_FILE_MARK!r} and 64 hexadecimal digits") from None
+        return Identity(bytes.fromhex(found[1]))
     identity = Identity.new()
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(identity.seed.hex() + "\n")
+        file.write(f"{KEY_FILE_MARK}{identity.seed.hex()}\n")
     return identity

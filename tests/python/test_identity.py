@@ -71,7 +71,8 @@ class KeyFiles(unittest.TestCase):
                 ids.load_or_create(self.path)
 
     def test_damaged_key_file_is_refused_and_kept(self) -> None:
-        for text in ("", "00" * 31, "00" * 33, "zz" * 32, "\u00e9" * 64):
+        for text in ("", *(ids.KEY_FILE_MARK + seed for seed in ("00" * 31, "00" * 33, "zz" * 32, "\u00e9" * 64)),
+                     "roundtable-secret-2 " + "00" * 32, "00" * 32):
             self.path.write_text(text, encoding="utf-8")
             os.chmod(self.path, 0o600)
             with self.assertRaisesRegex(ValueError, "64 hexadecimal digits"):

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{
-    CLIENT, Ground, PAIRS, RUST_ID, assert_same, data, events, interpreter, named, only_file, program,
+    CLIENT, Ground, LINGER, PAIRS, RUST_ID, assert_same, data, events, interpreter, named, only_file, program,
 };
 
 /// Longest wait for anything of the Rust client: only ever reached by a failing test.

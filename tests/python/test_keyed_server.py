@@ -30,14 +30,10 @@ class KeyedRaw(Raw):
         self.identity = identity or ids.Identity.new()
         self.id = self.identity.identifier
         self.ticket = rt.ZERO16
-        self.server = rt.Address(host, server.port)
 
     def sign(self, **other: Any) -> bytes:
         values = {"cookie": self.cookie, "observed": self.address, "server": self.server, **other}
         return self.identity.sign_register(**values)
-
-    def register(self, **fields: Any) -> list[rt.Frame]:
-        return super().register(**{"server": self.server, **fields})
 
     def registered(self) -> "KeyedRaw":
         self.register()

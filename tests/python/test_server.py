@@ -157,7 +157,7 @@ class Raw:
         self.socket.settimeout(5)
         self.socket.connect((host, server.port))
         self.address = rt.Address(*self.socket.getsockname()[:2])
-        self.server = rt.Address(host, server.port)
+        self.server = rt.Address(*self.socket.getpeername()[:2])
         self.id = uuid.uuid4().bytes + bytes(16)
         self.session = rt.ZERO16
         self.cookie = rt.ZERO16

@@ -200,8 +200,8 @@ fn stale_cookies(timeline: &mut Timeline, plan: u64, random: &mut Random) -> Tal
                 (from, timeline.cookie(from))
             })
             .collect();
-        // To 1/64 s, or much later.
-        let late = Duration::from_millis(16 + (random.below(2) * random.below(300_000)) as u64);
+        // Two ticks of 1/64 s, or much later.
+        let late = Duration::from_millis(32 + (random.below(2) * random.below(300_000)) as u64);
         timeline.pass(COOKIE_LIFETIME + late);
         for (from, cookie) in held {
             let identifier = *random.pick(&[timeline.ids[0], timeline.ids[1], claim.identifier]);
@@ -210,7 +210,7 @@ fn stale_cookies(timeline: &mut Timeline, plan: u64, random: &mut Random) -> Tal
             timeline.attempt(from, &stale.attempt(random), &mut tally);
         }
     }
-    tally
+    tally.challenged()
 }
 
 /// A true REGISTER, from the very address, once its owner has gone and its cookie has expired.

@@ -124,6 +124,14 @@ impl Tally {
         self.gains.push(what.to_owned());
     }
 
+    /// Where every attempt must get a CHALLENGE: any other answer says that its cookie, or its session, was taken.
+    pub(crate) fn challenged(mut self) -> Self {
+        for (name, times) in self.answers.iter().filter(|(name, _)| **name != "CHALLENGE") {
+            self.gains.extend((0..*times).map(|_| format!("taken for genuine: {name}")));
+        }
+        self
+    }
+
     pub(crate) fn count(&mut self, name: &'static str, times: u64) {
         *self.answers.entry(name).or_default() += times;
         self.evaluated += times;

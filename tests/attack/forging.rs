@@ -63,6 +63,7 @@ async fn made_up_sessions(plan: u64, target: &Target, random: &mut Random) -> Ta
         forged(*random.pick(&KINDS), made_up(from.session, random), target.offer, to.id, random)
     })
     .await
+    .challenged()
 }
 
 /// Every session that the sender does not have at his address, and, about the victims' offer, the one that he has.

@@ -80,6 +80,7 @@ async fn foreign_cookies(plan: u64, target: &Target, random: &mut Random) -> Tal
         any_signature(any_session(claim, target, random), target, by, random).attempt(random)
     })
     .await
+    .challenged()
 }
 
 async fn made_up_cookies(plan: u64, target: &Target, random: &mut Random) -> Tally {
@@ -93,6 +94,7 @@ async fn made_up_cookies(plan: u64, target: &Target, random: &mut Random) -> Tal
         any_signature(Claim::of(target.alice.id, cookie), target, by, random).attempt(random)
     })
     .await
+    .challenged()
 }
 
 async fn replays(plan: u64, target: &Target, random: &mut Random) -> Tally {
@@ -101,6 +103,7 @@ async fn replays(plan: u64, target: &Target, random: &mut Random) -> Tally {
         random.pick(&[&target.alice.register, &target.bob.register]).to_vec()
     })
     .await
+    .challenged()
 }
 
 /// The strongest place to replay from: the address that the victim has left, while the cookie lives.
@@ -119,6 +122,7 @@ async fn after_roaming(random: &mut Random) -> Row {
             }
         })
         .await
+        .challenged()
     };
     stage.endure("REGISTER replayed after the victim roamed", 10_000, random, attack).await
 }

@@ -82,13 +82,18 @@ impl Attacker {
         loop {
             match tokio::time::timeout(PATIENCE, self.socket.recv_from(&mut buffer)).await {
                 Ok(received) => match wire::decode(&buffer[..received.unwrap().0]) {
-                    Ok(Frame::Pong(pong)) if pong.transaction == transaction => return,
+                    Ok(Frame::Pong(pong)) if pong.transaction == transaction => break,
                     Ok(Frame::Pong(_)) => {}
                     Ok(frame) => tally.note(&frame),
                     Err(error) => panic!("the server sends what is no frame: {error}"),
                 },
                 Err(_) => drop(self.socket.send_to(&ping, self.server).await.unwrap()),
             }
+        }
+        // Every attempt that is refused is told so. What is not was relayed: to a victim.
+        for _ in tally.evaluated..tally.sent {
+            tally.evaluated += 1;
+            tally.gain("passed on, or lost");
         }
     }
 }

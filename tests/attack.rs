@@ -34,13 +34,12 @@ const ATTEMPTS: u64 = 100_000;
 #[tokio::test]
 async fn none_of_a_hundred_thousand_attempts_succeeds_and_the_victims_calls_complete() {
     let mut random = random::Random::from_environment();
-    let mut rows = Vec::new();
-    registering::run(&mut random, &mut rows).await;
-    forging::run(&mut random, &mut rows).await;
-    direct::run(&mut random, &mut rows).await;
-    aged::run(&mut random, &mut rows);
-    report::print(&rows);
-    assert_eq!(report::gains(&rows), [""; 0]);
-    let (evaluated, succeeded) = report::totals(&rows);
+    let mut report = report::Report::start();
+    registering::run(&mut random, &mut report).await;
+    forging::run(&mut random, &mut report).await;
+    direct::run(&mut random, &mut report).await;
+    aged::run(&mut random, &mut report);
+    let (evaluated, succeeded) = report.totals();
+    assert_eq!(report.gains(), [""; 0]);
     assert!(evaluated >= ATTEMPTS && succeeded == 0, "{succeeded} of {evaluated}");
 }

@@ -15,7 +15,7 @@ use roundtable_signalling::proto::{Instant, Seed};
 use crate::attacker::Tally;
 use crate::frames::Claim;
 use crate::random::Random;
-use crate::report::Row;
+use crate::report::{Report, Row};
 
 const SERVER: &str = "192.0.2.1:1066";
 const VICTIMS: [&str; 2] = ["198.51.100.1:40000", "198.51.100.2:40000"];
@@ -26,7 +26,7 @@ const UNIX_TIME: u64 = 1_800_000_000;
 /// Attempts between two steps of time.
 const VOLLEY: usize = 200;
 
-pub(crate) fn run(random: &mut Random, rows: &mut Vec<Row>) {
+pub(crate) fn run(random: &mut Random, rows: &mut Report) {
     rows.push(row("cookie past its lifetime (virtual time)", 4_000, random, stale_cookies));
     rows.push(row("old signature after its cookie's expiry (virtual time)", 4_000, random, old_signatures));
     rows.push(row("ticket past its lifetime (virtual time)", 4_000, random, old_tickets));

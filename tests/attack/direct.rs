@@ -15,7 +15,7 @@ use crate::attacker::Tally;
 use crate::forging::{KINDS, made_up};
 use crate::frames::{Claim, forged};
 use crate::random::Random;
-use crate::report::Row;
+use crate::report::Report;
 use crate::rig::{OTHER_STRANGER, STRANGER, Stage, Target, unhurried, within};
 use crate::spoof::Spoofer;
 
@@ -38,7 +38,7 @@ const FROM_SERVER: [Kind; 13] = [
     Kind::ProbeReply,
 ];
 
-pub(crate) async fn run(random: &mut Random, rows: &mut Vec<Row>) {
+pub(crate) async fn run(random: &mut Random, rows: &mut Report) {
     let stage = Stage::keyed(&unhurried(), random).await;
     rows.push(stage.endure("server's frames from elsewhere, to the client", 10_000, random, elsewhere).await);
     if let Err(error) = Spoofer::new() {

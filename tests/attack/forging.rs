@@ -5,7 +5,7 @@ use roundtable_signalling::proto::wire::{Kind, OfferId, Session};
 use crate::attacker::{Attacker, Tally, assail};
 use crate::frames::forged;
 use crate::random::Random;
-use crate::report::Row;
+use crate::report::Report;
 use crate::rig::{Stage, Target, crew, unhurried};
 
 /// Every kind that carries a session, but REGISTER.
@@ -14,7 +14,7 @@ pub(crate) const KINDS: [Kind; 7] =
 /// Bytes of a session that are its slot in the server's table.
 const SLOT: usize = 4;
 
-pub(crate) async fn run(random: &mut Random, rows: &mut Vec<Row>) {
+pub(crate) async fn run(random: &mut Random, rows: &mut Report) {
     for (name, plan, plain) in [
         ("forged session, every kind", 10_000, false),
         ("forged session, every kind, plain identifiers", 6_000, true),

@@ -9,10 +9,10 @@ use roundtable_signalling::proto::wire::{Cookie, PeerId, Session, Signature, Tic
 use crate::attacker::{Attacker, Tally, assail};
 use crate::frames::Claim;
 use crate::random::Random;
-use crate::report::Row;
+use crate::report::{Report, Row};
 use crate::rig::{OTHER_STRANGER, STRANGER, Stage, Target, cookie_of, crew, serve, unhurried};
 
-pub(crate) async fn run(random: &mut Random, rows: &mut Vec<Row>) {
+pub(crate) async fn run(random: &mut Random, rows: &mut Report) {
     let config = unhurried();
     rows.push(
         keyed(&config, "cookie of another address, port or server", 12_000, random, foreign_cookies).await,

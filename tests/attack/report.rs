@@ -18,34 +18,42 @@ impl Row {
     }
 }
 
-/// Prints the table.
-pub(crate) fn print(rows: &[Row]) {
-    println!(
-        "| class | attempts evaluated | answered with | signatures checked | calls completed | succeeded |"
-    );
-    println!("|---|---|---|---|---|---|");
-    for Row { name, tally, signatures, calls } in rows {
+/// The table, printed line by line.
+pub(crate) struct Report(Vec<Row>);
+
+impl Report {
+    pub(crate) fn start() -> Self {
+        println!(
+            "| class | attempts evaluated | answered with | signatures checked | calls completed | succeeded |"
+        );
+        println!("|---|---|---|---|---|---|");
+        Self(Vec::new())
+    }
+
+    pub(crate) fn push(&mut self, row: Row) {
+        let Row { name, tally, signatures, calls } = &row;
         let answers: Vec<_> = tally.answers.iter().map(|(name, times)| format!("{times} {name}")).collect();
         let (answers, gains) = (answers.join(", "), tally.gains.len());
         println!("| {name} | {} | {answers} | {signatures} | {calls} | {gains} |", tally.evaluated);
+        self.0.push(row);
     }
-    let (all, gains) = totals(rows);
-    println!("| all | {all} | | | | {gains} |");
-}
 
-/// Attempts that were evaluated, and those that succeeded.
-pub(crate) fn totals(rows: &[Row]) -> (u64, usize) {
-    let evaluated = rows.iter().map(|row| row.tally.evaluated).sum();
-    (evaluated, rows.iter().map(|row| row.tally.gains.len()).sum())
-}
+    /// Attempts that were evaluated, and those that succeeded.
+    pub(crate) fn totals(&self) -> (u64, usize) {
+        let evaluated = self.0.iter().map(|row| row.tally.evaluated).sum();
+        let totals = (evaluated, self.0.iter().map(|row| row.tally.gains.len()).sum());
+        println!("| all | {} | | | | {} |", totals.0, totals.1);
+        totals
+    }
 
-/// The different gains of all classes.
-pub(crate) fn gains(rows: &[Row]) -> Vec<String> {
-    let named = |row: &Row| {
-        let (name, mut gains) = (row.name, row.tally.gains.clone());
-        gains.sort();
-        gains.dedup();
-        gains.into_iter().map(move |gain| format!("{name}: {gain}"))
-    };
-    rows.iter().flat_map(named).collect()
+    /// The different gains of all classes.
+    pub(crate) fn gains(&self) -> Vec<String> {
+        let named = |row: &Row| {
+            let (name, mut gains) = (row.name, row.tally.gains.clone());
+            gains.sort();
+            gains.dedup();
+            gains.into_iter().map(move |gain| format!("{name}: {gain}"))
+        };
+        self.0.iter().flat_map(named).collect()
+    }
 }

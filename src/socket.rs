@@ -42,6 +42,8 @@ pub(crate) struct Socket {
     is_v6: bool,
     /// The local address of [`Via`] n + 1; 0 stands for none.
     locals: Vec<IpAddr>,
+    /// Of these, how many [`Socket::poll_local`] has given.
+    told: usize,
 }
 
 impl Socket {
@@ -60,7 +62,7 @@ impl Socket {
         let io = UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new((&io).into())?;
         let is_v6 = io.local_addr()?.is_ipv6();
-        Ok(Self { io, state, is_v6, locals: Vec::new() })
+        Ok(Self { io, state, is_v6, locals: Vec::new(), told: 0 })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -101,6 +103,14 @@ impl Socket {
         // An empty datagram has a stride of zero.
         let datagrams = arrivals.bytes[start..start + meta.len].chunks(meta.stride.max(1));
         (path, datagrams)
+    }
+
+    /// Gives the next local address that datagrams have come to for the first time.
+    pub(crate) fn poll_local(&mut self) -> Option<(Via, IpAddr)> {
+        let local = *self.locals.get(self.told)?;
+        self.told += 1;
+        // At most LOCAL_ADDRESSES_MAX.
+        Some((Via(self.told as u16), local))
     }
 
     /// Sends a train. Does not wait: where the kernel has no room, the datagrams are lost as on any busy link.

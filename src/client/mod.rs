@@ -36,6 +36,9 @@ pub type Media = (SocketAddr, Bytes);
 pub struct Options {
     /// The server.
     pub server: SocketAddr,
+    /// What the server itself is called, where that is not `server`: behind a NAT64 of the network's own prefix, or a
+    /// local forwarder. `None`: `server`.
+    pub known_as: Option<SocketAddr>,
     /// Who this client is.
     pub identity: Identity,
     /// The socket to use, shared with the application's media; `None` binds one of the server's family.
@@ -48,7 +51,7 @@ impl Options {
     /// Makes the options of a client with a socket of its own.
     #[must_use]
     pub fn new(server: SocketAddr, identity: impl Into<Identity>) -> Self {
-        Self { server, identity: identity.into(), socket: None, media: None }
+        Self { server, known_as: None, identity: identity.into(), socket: None, media: None }
     }
 }
 
@@ -196,7 +199,8 @@ impl Client {
         let (incoming, incoming_queue) = mpsc::channel(INCOMING_MAX);
         let (state, registration) = watch::channel(Registration::Asking);
         let (address, local) = watch::channel(socket.local_addr()?);
-        let config = engine::Config::new(server, options.identity, crate::clock::unix_time());
+        let mut config = engine::Config::new(server, options.identity, crate::clock::unix_time());
+        config.known_as = options.known_as.unwrap_or(server);
         let ends = Ends {
             commands: commands.downgrade(),
             incoming,

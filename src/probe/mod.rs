@@ -5,7 +5,10 @@ mod call;
 mod demo;
 mod failure;
 mod follow;
+mod id;
+mod identity;
 mod listen;
+mod parsing;
 mod ping;
 mod register;
 mod report;
@@ -44,6 +47,8 @@ fn run(report: &Report, command: Command) -> Result<(), Failure> {
             Command::Register(register) => register::run(report, register).await,
             Command::Listen(listen) => listen::run(report, listen).await,
             Command::Call(call) => call::run(report, call).await,
+            Command::Id(id) => id::run(report, id),
+            Command::Inspect(inspect) => id::inspect(report, inspect),
             Command::Demo(demo) => demo::run(report, demo).await,
         }
     })

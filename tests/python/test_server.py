@@ -190,7 +190,7 @@ class Raw:
     def register(self, **fields: Any) -> list[rt.Frame]:
         """REGISTER with the cookie held; the session and cookie that come are kept."""
         values = {"transaction": uuid.uuid4().bytes, "identifier": self.id, "cookie": self.cookie,
-                  "ticket": rt.ZERO16, "signature": bytes(64), **fields}
+                  "ticket": rt.ZERO16, "server": None, "signature": bytes(64), **fields}
         answers = self.send(Kind.REGISTER, **values)
         for frame in answers:
             if frame.kind == Kind.REGISTERED:

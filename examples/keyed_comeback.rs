@@ -18,9 +18,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use roundtable_signalling::config::{Config, SignatureChecks};
-use roundtable_signalling::proto::identity::SecretKey;
+use roundtable_signalling::proto::identity::{Binding, SecretKey};
 use roundtable_signalling::proto::wire::{
-    self, Challenge, Cookie, Frame, PeerId, Refusal, Register, Session, Signature, Ticket, TransactionId,
+    self, Address, Challenge, Cookie, Frame, PeerId, Refusal, Register, Session, Signature, Ticket,
+    TransactionId,
 };
 use roundtable_signalling::{Server, StatsHandle};
 use tokio::net::UdpSocket;
@@ -139,6 +140,8 @@ struct Group {
 struct Peer {
     id: PeerId,
     key: Option<SecretKey>,
+    /// The server's address, which it signs.
+    server: Address,
     session: Session,
     ticket: Ticket,
     /// What it sends, once it has a cookie, and when that came.
@@ -208,7 +211,14 @@ impl Peer {
         uuid.copy_from_slice(&seed[..16]);
         let id =
             key.as_ref().map(SecretKey::identifier).or_else(|| PeerId::plain(uuid)).ok_or("a nil UUID")?;
-        Ok(Self { id, key, session: Session::NONE, ticket: Ticket::NONE, proving: None })
+        Ok(Self {
+            id,
+            key,
+            server: Address::NONE,
+            session: Session::NONE,
+            ticket: Ticket::NONE,
+            proving: None,
+        })
     }
 
     /// What to send now: a REGISTER with what is there.
@@ -221,16 +231,20 @@ impl Peer {
 
     fn challenged(&mut self, number: usize, challenge: &Challenge, proof: Proof) {
         let signature = match (&self.key, proof) {
-            (Some(key), Proof::Signature) => key.sign_register(&challenge.cookie, &challenge.observed),
+            (Some(key), Proof::Signature) => {
+                let Challenge { cookie, observed, .. } = *challenge;
+                key.sign_register(&Binding { cookie, observed, server: self.server })
+            }
             (Some(_), Proof::Ticket) | (None, _) => Signature::NONE,
         };
         self.proving = Some((self.register(number, challenge.cookie, signature), Instant::now()));
     }
 
     fn register(&self, number: usize, cookie: Cookie, signature: Signature) -> Vec<u8> {
-        let Self { id: identifier, session, ticket, .. } = *self;
+        let Self { id: identifier, session, ticket, server, .. } = *self;
         let transaction = transaction(number);
-        Frame::Register(Register { session, transaction, identifier, cookie, ticket, signature }).to_vec()
+        Frame::Register(Register { session, transaction, identifier, cookie, ticket, server, signature })
+            .to_vec()
     }
 }
 
@@ -248,7 +262,7 @@ enum Answer {
 impl Group {
     /// Registers every peer of the group.
     async fn register(mut self, server: SocketAddr, proof: Proof) -> Outcome<Self> {
-        self.peers.iter_mut().for_each(|peer| peer.proving = None);
+        self.peers.iter_mut().for_each(|peer| (peer.proving, peer.server) = (None, server.into()));
         let mut ready: VecDeque<usize> = (0..self.peers.len()).collect();
         let mut waiting = BinaryHeap::new();
         let mut flying: Vec<(Instant, usize)> = Vec::new();

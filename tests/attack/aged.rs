@@ -124,7 +124,7 @@ impl Timeline {
     }
 
     fn cookie(&mut self, from: SocketAddr) -> Cookie {
-        let asked = Claim::of(self.ids[0], Cookie::NONE).frame(TransactionId([1; 16]));
+        let asked = Claim::of(self.ids[0], Cookie::NONE, address(SERVER)).frame(TransactionId([1; 16]));
         match wire::decode(&self.send(from, &asked).1[0]) {
             Ok(Frame::Challenge(challenge)) => challenge.cookie,
             other => panic!("{other:?}"),
@@ -135,7 +135,7 @@ impl Timeline {
     fn gone(&mut self, random: &mut Random) -> (Claim, Registered) {
         let from = address(GONE);
         let key = SecretKey::from_seed(&random.bytes()).unwrap();
-        let claim = Claim::of(key.identifier(), self.cookie(from)).signed(&key, from);
+        let claim = Claim::of(key.identifier(), self.cookie(from), address(SERVER)).signed(&key, from);
         let (_, sent) = self.send(from, &claim.frame(TransactionId([1; 16])));
         let Ok(Frame::Registered(registered)) = wire::decode(&sent[0]) else { panic!("{sent:?}") };
         self.pass(PEER_TTL + PEER_TTL_SLACK);
@@ -205,7 +205,8 @@ fn stale_cookies(timeline: &mut Timeline, plan: u64, random: &mut Random) -> Tal
         timeline.pass(COOKIE_LIFETIME + late);
         for (from, cookie) in held {
             let identifier = *random.pick(&[timeline.ids[0], timeline.ids[1], claim.identifier]);
-            let stale = Claim { signature: claim.signature, ..Claim::of(identifier, cookie) };
+            let stale =
+                Claim { signature: claim.signature, ..Claim::of(identifier, cookie, address(SERVER)) };
             let stale = if random.below(2) == 0 { stale } else { stale.signed(&key, from) };
             timeline.attempt(from, &stale.attempt(random), &mut tally);
         }
@@ -240,7 +241,7 @@ fn old_tickets(timeline: &mut Timeline, plan: u64, random: &mut Random) -> Tally
                 0 => Ticket(random.flip(registered.ticket.0, 0)),
                 _ => registered.ticket,
             };
-            let stolen = Claim { ticket, ..Claim::of(claim.identifier, cookie) };
+            let stolen = Claim { ticket, ..Claim::of(claim.identifier, cookie, address(SERVER)) };
             timeline.attempt(from, &stolen.attempt(random), &mut tally);
         }
     };

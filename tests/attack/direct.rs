@@ -157,7 +157,7 @@ async fn as_victim(plan: u64, target: &Target, random: &mut Random) -> Tally {
     pelt(plan, target, random, async |random| {
         let guessed = Words::guessed(target, random);
         let frame = match random.below(KINDS.len() + 1) {
-            0 => Claim::of(target.alice.id, Cookie(random.bytes())).attempt(random),
+            0 => Claim::of(target.alice.id, Cookie(random.bytes()), target.server).attempt(random),
             kind => forged(KINDS[kind - 1], guessed.session, guessed.offer, target.bob.id, random),
         };
         spoofer.send(target.alice.address, target.server, &frame);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use roundtable_signalling::proto::identity::{Identity, SecretKey};
+use roundtable_signalling::proto::identity::{Binding, Identity, SecretKey};
 use roundtable_signalling::proto::wire::{
     self, Ack, Address, Arrived, BlobKind, Challenge, Cookie, Digest, Fragment, FragmentHead, Frame,
     Keepalive, Kind, OfferId, PeerId, Punch, Register, Registered, Session, Signature, Ticket, TransactionId,
@@ -25,23 +25,28 @@ pub(crate) struct Claim {
     pub(crate) session: Session,
     pub(crate) cookie: Cookie,
     pub(crate) ticket: Ticket,
+    /// What the server is called.
+    pub(crate) server: Address,
     pub(crate) signature: Signature,
 }
 
 impl Claim {
-    pub(crate) const fn of(identifier: PeerId, cookie: Cookie) -> Self {
+    pub(crate) fn of(identifier: PeerId, cookie: Cookie, server: SocketAddr) -> Self {
         let (session, ticket, signature) = (Session::NONE, Ticket::NONE, Signature::NONE);
-        Self { identifier, session, cookie, ticket, signature }
+        Self { identifier, session, cookie, ticket, server: Address::from(server), signature }
     }
 
     /// Signs as this key can, at this address.
     pub(crate) fn signed(self, key: &SecretKey, observed: SocketAddr) -> Self {
-        Self { signature: key.sign_register(&self.cookie, &Address::from(observed)), ..self }
+        let Self { cookie, server, .. } = self;
+        let binding = Binding { cookie, observed: Address::from(observed), server };
+        Self { signature: key.sign_register(&binding), ..self }
     }
 
     pub(crate) fn frame(&self, transaction: TransactionId) -> Vec<u8> {
-        let Self { identifier, session, cookie, ticket, signature } = *self;
-        Frame::Register(Register { session, transaction, identifier, cookie, ticket, signature }).to_vec()
+        let Self { identifier, session, cookie, ticket, server, signature } = *self;
+        let register = Register { session, transaction, identifier, cookie, ticket, server, signature };
+        Frame::Register(register).to_vec()
     }
 
     pub(crate) fn attempt(&self, random: &mut Random) -> Vec<u8> {
@@ -72,7 +77,7 @@ pub(crate) struct Enrolled {
 /// Registers an identity from this socket, both round trips.
 pub(crate) async fn enroll(socket: &UdpSocket, server: SocketAddr, identity: &Identity) -> Enrolled {
     let cookie = cookie(socket, server).await;
-    let mut claim = Claim::of(identity.identifier(), cookie);
+    let mut claim = Claim::of(identity.identifier(), cookie, server);
     if let Identity::Keyed(key) = identity {
         claim = claim.signed(key, socket.local_addr().unwrap());
     }
@@ -86,7 +91,7 @@ pub(crate) async fn enroll(socket: &UdpSocket, server: SocketAddr, identity: &Id
 /// Asks for a cookie for this socket's address.
 pub(crate) async fn cookie(socket: &UdpSocket, server: SocketAddr) -> Cookie {
     let nobody = PeerId::plain([0xEE; 16]).unwrap();
-    let asked = Claim::of(nobody, Cookie::NONE).frame(TransactionId([OWN; 16]));
+    let asked = Claim::of(nobody, Cookie::NONE, server).frame(TransactionId([OWN; 16]));
     match wire::decode(&ask(socket, server, &asked).await) {
         Ok(Frame::Challenge(Challenge { cookie, .. })) => cookie,
         other => panic!("{other:?}"),

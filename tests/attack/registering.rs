@@ -21,6 +21,7 @@ pub(crate) async fn run(random: &mut Random, rows: &mut Report) {
     rows.push(keyed(&config, "REGISTER replayed from elsewhere", 10_000, random, replays).await);
     rows.push(after_roaming(random).await);
     rows.push(keyed(&config, "neighbour's good cookie, bad signature", 10_000, random, bad_signatures).await);
+    rows.push(keyed(&config, "REGISTER for another server passed on", 4_000, random, passed_on).await);
     rows.push(keyed(&config, "forged or foreign ticket", 6_000, random, forged_tickets).await);
     rows.push(keyed(&config, "downgrade from keyed to plain", 8_000, random, downgrades).await);
     let keyed_only = Config { plainids: false, ..unhurried() };
@@ -76,7 +77,7 @@ async fn foreign_cookies(plan: u64, target: &Target, random: &mut Random) -> Tal
     }
     assail(&mut crew, plan, random, &target.progress, |by, random| {
         let others: Vec<_> = cookies.iter().copied().filter(|cookie| *cookie != by.cookie).collect();
-        let claim = Claim::of(target.alice.id, *random.pick(&others));
+        let claim = Claim::of(target.alice.id, *random.pick(&others), target.server);
         any_signature(any_session(claim, target, random), target, by, random).attempt(random)
     })
     .await
@@ -91,7 +92,7 @@ async fn made_up_cookies(plan: u64, target: &Target, random: &mut Random) -> Tal
             1 => Cookie(random.flip(by.cookie.0, 0)),
             _ => Cookie(random.flip(target.alice.claim.cookie.0, 0)),
         };
-        any_signature(Claim::of(target.alice.id, cookie), target, by, random).attempt(random)
+        any_signature(Claim::of(target.alice.id, cookie, target.server), target, by, random).attempt(random)
     })
     .await
     .challenged()
@@ -131,8 +132,23 @@ async fn bad_signatures(plan: u64, target: &Target, random: &mut Random) -> Tall
     let mut crew = crew(target, random).await;
     crew.truncate(1);
     assail(&mut crew, plan, random, &target.progress, |by, random| {
-        let claim = Claim { ticket: target.alice.ticket, ..Claim::of(target.alice.id, by.cookie) };
+        let claim =
+            Claim { ticket: target.alice.ticket, ..Claim::of(target.alice.id, by.cookie, target.server) };
         any_signature(any_session(claim, target, random), target, by, random).attempt(random)
+    })
+    .await
+}
+
+/// The attacker runs a server that the victim's client uses. He gives it the true server's cookie for his own address, and
+/// calls that the client's: what the client then signs is true, but for the server.
+async fn passed_on(plan: u64, target: &Target, random: &mut Random) -> Tally {
+    let key = target.alice.key.as_ref().expect("a keyed victim");
+    let mut crew = crew(target, random).await;
+    assail(&mut crew, plan, random, &target.progress, |by, random| {
+        let signed = Claim::of(target.alice.id, by.cookie, by.address).signed(key, by.address);
+        // As it is, or with the true server's name put in afterwards.
+        let server = *random.pick(&[signed.server, target.server.into()]);
+        any_session(Claim { server, ..signed }, target, random).attempt(random)
     })
     .await
 }
@@ -151,7 +167,8 @@ async fn forged_tickets(plan: u64, target: &Target, random: &mut Random) -> Tall
             3 => Ticket(random.flip(target.alice.ticket.0, 0)),
             _ => Ticket(random.flip(by.ticket.0, 4)),
         };
-        any_session(Claim { ticket, ..Claim::of(target.alice.id, by.cookie) }, target, random).attempt(random)
+        any_session(Claim { ticket, ..Claim::of(target.alice.id, by.cookie, target.server) }, target, random)
+            .attempt(random)
     })
     .await
 }
@@ -162,7 +179,7 @@ async fn downgrades(plan: u64, target: &Target, random: &mut Random) -> Tally {
     let lookalike = PeerId::plain(first_half).unwrap();
     let mut crew = crew(target, random).await;
     assail(&mut crew, plan, random, &target.progress, |by, random| {
-        let keyed = Claim::of(target.alice.id, by.cookie);
+        let keyed = Claim::of(target.alice.id, by.cookie, target.server);
         let plain = Claim { identifier: lookalike, ..keyed };
         match random.below(5) {
             // The key, as if it needed no proof.
@@ -187,7 +204,7 @@ async fn held_plain(plan: u64, target: &Target, random: &mut Random) -> Tally {
             2 => Session(random.flip(target.alice.session.0, 0)),
             _ => by.session,
         };
-        let claim = Claim { session, ..Claim::of(target.alice.id, by.cookie) };
+        let claim = Claim { session, ..Claim::of(target.alice.id, by.cookie, target.server) };
         any_signature(claim, target, by, random).attempt(random)
     })
     .await

@@ -57,6 +57,8 @@ pub(crate) fn serve(config: &Config) -> (SocketAddr, StatsHandle) {
 #[derive(Clone)]
 pub(crate) struct Known {
     pub(crate) id: PeerId,
+    /// Not known to any attacker: for what the victim itself would sign.
+    pub(crate) key: Option<SecretKey>,
     pub(crate) address: SocketAddr,
     pub(crate) session: Session,
     pub(crate) ticket: Ticket,
@@ -81,6 +83,10 @@ impl Victim {
         let enrolled = enroll(&socket, server, &identity).await;
         let known = Known {
             id: identity.identifier(),
+            key: match &identity {
+                Identity::Keyed(key) => Some(SecretKey::clone(key)),
+                Identity::Plain(_) => None,
+            },
             address: socket.local_addr().unwrap(),
             session: enrolled.registered.session,
             ticket: enrolled.registered.ticket,

@@ -109,7 +109,8 @@ impl TamperingServer {
     async fn run(self) {
         let start = tokio::time::Instant::now();
         let now = || Instant::after_origin(start.elapsed());
-        let mut engine = Server::new(now(), Config::default(), Seed::from_number(1));
+        let config = Config { public_addresses: vec![self.address], ..Config::default() };
+        let mut engine = Server::new(now(), config, Seed::from_number(1));
         let mut buffer = [0; 2048];
         loop {
             let due = engine.poll_timeout().map(|at| start + at.since(Instant::ORIGIN));

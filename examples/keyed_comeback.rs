@@ -53,9 +53,9 @@ async fn measure(count: usize) -> Outcome<()> {
     println!("{count} peers, all at once");
     println!();
     println!(
-        "| | signature checks allowed a second | all are back after | CPU of the server a registration | signatures checked | told to wait |"
+        "| | signature checks allowed a second | all are back after | CPU of the server in all | a registration | signatures checked | told to wait |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     let (default, raised) = (Config::default().signaturechecks, SignatureChecks::constant::<1_000_000>());
     let mut plain = Crowd::new(count, Kind::Plain).await?;
     plain.run("plain, for the first time", default, None, Proof::Signature).await?;
@@ -188,9 +188,10 @@ impl Crowd {
             return Err(format!("{} of {peers} peers are registered", stats.peers).into());
         }
         println!(
-            "| {name} | {} | {:.1} s | {:.1} us | {} | {} |",
+            "| {name} | {} | {:.1} s | {:.1} s | {:.1} us | {} | {} |",
             signaturechecks.get(),
             took.as_secs_f64(),
+            cpu as f64 / 1e9,
             cpu as f64 / 1e3 / peers as f64,
             stats.counters.signatures_checked,
             stats.counters.refused(wire::ErrorCode::RateLimited),
@@ -320,23 +321,25 @@ impl Group {
     /// Reads an answer: whom it is about, and what it means.
     fn take(&mut self, datagram: &[u8], proof: Proof) -> Outcome<Option<(usize, Answer)>> {
         let frame = wire::decode(datagram)?;
-        let (TransactionId(reference), answer) = match &frame {
-            Frame::Challenge(challenge) => (challenge.reference, Answer::Challenged),
-            Frame::Registered(registered) => (registered.transaction, Answer::Registered),
-            Frame::Error(Refusal { reference, retry_after, .. }) if *retry_after > 0 => {
-                (*reference, Answer::Wait(Duration::from_millis((*retry_after).into())))
-            }
-            other => return Err(format!("{:?} gets {other:?}", self.address).into()),
-        };
-        let number = u128::from_be_bytes(reference) as usize;
-        let Some(peer) = self.peers.get_mut(number) else { return Ok(None) };
-        match &frame {
-            Frame::Challenge(challenge) => peer.challenged(number, challenge, proof),
-            Frame::Registered(registered) => {
-                (peer.session, peer.ticket) = (registered.session, registered.ticket);
-            }
-            _ => {}
+        if let Frame::Challenge(challenge) = &frame {
+            let Some((number, peer)) = self.peer(challenge.reference) else { return Ok(None) };
+            peer.challenged(number, challenge, proof);
+            return Ok(Some((number, Answer::Challenged)));
         }
-        Ok(Some((number, answer)))
+        if let Frame::Registered(registered) = &frame {
+            let Some((number, peer)) = self.peer(registered.transaction) else { return Ok(None) };
+            (peer.session, peer.ticket) = (registered.session, registered.ticket);
+            return Ok(Some((number, Answer::Registered)));
+        }
+        let Frame::Error(Refusal { reference, retry_after: retry_after @ 1.., .. }) = frame else {
+            return Err(format!("{:?} gets {frame:?}", self.address).into());
+        };
+        let wait = Answer::Wait(Duration::from_millis(retry_after.into()));
+        Ok(self.peer(reference).map(|(number, _)| (number, wait)))
+    }
+
+    fn peer(&mut self, TransactionId(reference): TransactionId) -> Option<(usize, &mut Peer)> {
+        let number = u128::from_be_bytes(reference) as usize;
+        self.peers.get_mut(number).map(|peer| (number, peer))
     }
 }

@@ -44,7 +44,7 @@ fn sealed(by: &SecretKey, talk: &Talk, offer: OfferId, date: u64) -> Vec<u8> {
 
 type Change = fn(&mut Vec<u8>);
 
-fn flip_in_the_middle(blob: &mut Vec<u8>) {
+fn flip_in_the_middle(blob: &mut [u8]) {
     let middle = blob.len() / 2;
     blob[middle] ^= 1;
 }
@@ -53,7 +53,7 @@ fn flip_in_the_middle(blob: &mut Vec<u8>) {
 async fn changed_cut_and_unsealed_offers_are_refused_by_name_and_never_ring() {
     let cases: [(Change, OpenError); 7] = [
         // The fingerprint lies somewhere in the middle.
-        (flip_in_the_middle, OpenError::Undecryptable),
+        (|blob| flip_in_the_middle(blob), OpenError::Undecryptable),
         (|blob| blob[1] ^= 1, OpenError::Undecryptable),
         (|blob| *blob.last_mut().unwrap() ^= 1, OpenError::Undecryptable),
         (|blob| blob[0] = 2, OpenError::Version { found: 2 }),
@@ -82,7 +82,7 @@ async fn offer_whose_fingerprint_the_server_swapped_and_sealed_itself_is_refused
 #[tokio::test]
 async fn changed_cut_and_unsealed_answers_end_the_call_by_name() {
     let cases: [(Change, OpenError); 5] = [
-        (flip_in_the_middle, OpenError::Undecryptable),
+        (|blob| flip_in_the_middle(blob), OpenError::Undecryptable),
         (|blob| blob.truncate(113), OpenError::Truncated { need: 114, had: 113 }),
         (|blob| blob.truncate(blob.len() - 1), OpenError::Undecryptable),
         (|blob| *blob = SWAPPED[..1000].to_vec(), OpenError::NotSealed),

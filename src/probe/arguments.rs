@@ -102,6 +102,7 @@ pub(super) struct Register {
             key_made: file\n\
             listening: id, observed, address\n\
             offered: offer, from, observed, bytes, sealed\n\
+            offer_refused: offer, from, reason\n\
             answered: offer, bytes, took_ms\n\
             declined: offer, took_ms\n\
             answer_failed: offer, reason\n\

@@ -1,16 +1,13 @@
 //! Two clients of a server that tampers, and what they say of it.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use log::{LevelFilter, Log, Metadata, Record};
-use roundtable_signalling::client::{Call, Client, Incoming, IncomingCall, Options};
+use roundtable_signalling::client::{Arrival, Call, Client, Incoming, IncomingCall, Options, RefusedOffer};
 use roundtable_signalling::proto::client::DropReason;
 use roundtable_signalling::proto::identity::{Identity, SecretKey};
 use roundtable_signalling::proto::seal::OpenError;
 use roundtable_signalling::proto::wire::{OfferId, PeerId};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::server::TamperingServer;
@@ -30,32 +27,6 @@ pub(crate) async fn within<T>(wait: impl Future<Output = T>) -> T {
 /// What is there at once.
 pub(crate) async fn now<T>(wait: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(Duration::ZERO, wait).await.ok()
-}
-
-/// The lines that were logged by all clients of this process: a refused offer is named there.
-static LINES: LazyLock<watch::Sender<Vec<String>>> = LazyLock::new(watch::Sender::default);
-
-struct Collector;
-
-impl Log for Collector {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        LINES.send_modify(|lines| lines.push(record.args().to_string()));
-    }
-
-    fn flush(&self) {}
-}
-
-/// Waits for the line that names why this offer is refused.
-pub(crate) async fn refusal_of(offer: OfferId, from: PeerId) -> String {
-    let start = format!("offer {offer} of {from} is refused: ");
-    let mut lines = LINES.subscribe();
-    let lines =
-        within(lines.wait_for(|lines| lines.iter().any(|line| line.starts_with(&start)))).await.unwrap();
-    lines.iter().find_map(|line| line.strip_prefix(&start)).unwrap().to_owned()
 }
 
 pub(crate) struct Peer {
@@ -81,9 +52,6 @@ impl Talk {
 
     /// Both identifiers are what `identity` makes of the peers' keys.
     pub(crate) async fn of(identity: impl Fn(&SecretKey) -> Identity) -> Self {
-        // Another test of this process may have set it.
-        drop(log::set_logger(&Collector));
-        log::set_max_level(LevelFilter::Debug);
         let server = TamperingServer::start().await;
         let alice = Peer::join(&server, 1, &identity).await;
         let bob = Peer::join(&server, 2, &identity).await;
@@ -108,8 +76,9 @@ impl Talk {
 
     /// Asserts that this offer is refused by this name, and that the application never sees it.
     pub(crate) async fn offer_is_refused(&mut self, offer: OfferId, error: OpenError) {
-        assert_eq!(refusal_of(offer, self.alice.id).await, error.to_string(), "{}", error.name());
-        assert!(now(self.bob.incoming.accept()).await.is_none(), "it rings");
+        let refused = RefusedOffer { offer, from: self.alice.id, reason: error };
+        assert_eq!(self.bob.refusal().await, refused, "{}", error.name());
+        assert!(now(self.bob.incoming.next()).await.is_none(), "it comes once more");
         let counters = within(self.bob.client.counters()).await.unwrap();
         assert_eq!(counters.dropped(DropReason::Sealed), 1);
     }
@@ -139,5 +108,13 @@ impl Peer {
         let (client, incoming) = Client::start(Options::new(server.address, identity)).await.unwrap();
         let address = within(client.registered()).await.unwrap();
         Self { key, id, client, incoming, address }
+    }
+
+    /// Waits for what comes next, which has to be an offer that could not be opened.
+    pub(crate) async fn refusal(&mut self) -> RefusedOffer {
+        match within(self.incoming.next()).await {
+            Some(Arrival::Refused(refused)) => refused,
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -10,6 +10,9 @@ SYSCONFDIR ?= $(PREFIX)/etc
 
 PROGRAMS := signallingserver roundtable-probe
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# The python3 of the tests, in a virtual environment with what tests/python/requirements.txt names.
+VENV := $(abspath $(TARGET))/python
+PYTHON := $(VENV)/bin/python3
 EVERYTHING := --workspace --all-features $(CARGO_FLAGS)
 
 .DEFAULT_GOAL := help
@@ -35,10 +38,16 @@ dev: ## run the server, and build and restart it whenever a source file or its c
 demo: build ## show a whole call: a server and two peers in one process
 	bin/roundtable-probe demo
 
-test: ## run every test: Rust (cargo nextest where it is installed), examples in the docs, Python
-	$(if $(shell command -v cargo-nextest),cargo nextest run,cargo test --tests) $(EVERYTHING)
+test: $(VENV)/ready ## run every test: Rust (cargo nextest where it is installed), examples in the docs, Python
+	PYTHON=$(PYTHON) $(if $(shell command -v cargo-nextest),cargo nextest run,cargo test --tests) $(EVERYTHING)
 	cargo test --doc $(EVERYTHING)
-	@set -e; for test in $(sort $(wildcard tests/python/test_*.py)); do echo python3 $$test; python3 $$test; done
+	@set -e; for test in $(sort $(wildcard tests/python/test_*.py)); do \
+		echo $(PYTHON) $$test; $(PYTHON) $$test; \
+	done
+
+$(VENV)/ready: tests/python/environment.sh tests/python/requirements.txt
+	sh tests/python/environment.sh $(VENV)
+	@touch $@
 
 # Seconds of fuzzing for each target.
 FUZZ_SECONDS ?= 60

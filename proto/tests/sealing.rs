@@ -435,6 +435,17 @@ fn date_runs_with_the_time_of_the_engine() {
     ));
 }
 
+/// A host that sleeps stops the clock of its engine, but not its date.
+#[test]
+fn date_can_be_set_anew() {
+    let mut talk = Talk::of([keyed(1), keyed(2)], [NOW, NOW + DAY], server::Config::default());
+    let now = talk.now;
+    talk.peers[ALICE].set_unix_time(now, NOW + DAY);
+    let offer = talk.call();
+    talk.run(1);
+    assert_eq!(talk.events(BOB), [offered(&talk, offer, OFFER)]);
+}
+
 #[test]
 fn offer_comes_once_though_the_calls_have_forgotten_it_and_refused_ones_take_no_room() {
     let mut talk = Talk::keyed();

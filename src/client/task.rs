@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::call::{Answer, Call, CallEvent, IncomingCall, Outcome, PunchedPath};
 use super::{Arrival, Media, Pong, RefusedOffer, Registration};
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_time};
 use crate::seed;
 
 /// Datagrams taken in a row before timers and commands get their turn.
@@ -117,14 +117,25 @@ impl Task {
             let socket = Arc::clone(&self.socket);
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(command) => self.handle_command(command),
+                    Some(command) => {
+                        self.tell_date();
+                        self.handle_command(command);
+                    }
                     None => break,
                 },
                 () = &mut timer, if deadline.is_some() => {}
-                received = socket.recv_from(&mut buffer) => self.handle_arrivals(received, &mut buffer).await,
+                received = socket.recv_from(&mut buffer) => {
+                    self.tell_date();
+                    self.handle_arrivals(received, &mut buffer).await;
+                }
             }
         }
         self.leave().await;
+    }
+
+    /// The host may have slept since, or its date been set.
+    fn tell_date(&mut self) {
+        self.engine.set_unix_time(self.clock.now(), unix_time());
     }
 
     /// Frees the identifier at once, if the one datagram arrives; else the server forgets it by itself.

@@ -32,7 +32,7 @@ mod rig;
 #[path = "attack/spoof.rs"]
 mod spoof;
 
-/// Attempts, at least. Issue and SPEC 12.
+/// Attempts, at least. SPEC 12
 const ATTEMPTS: u64 = 100_000;
 
 #[tokio::test]

@@ -69,6 +69,8 @@ pub struct Config {
     pub signaturechecks: SignatureChecks,
     /// The file that keeps the secret of tickets over a restart; unset: the secret ends with the process.
     pub secretfile: Option<PathBuf>,
+    /// Whether `roundtable-probe bench` may load this server from another machine.
+    pub benchmarks: bool,
 }
 
 impl Default for Config {
@@ -86,6 +88,7 @@ impl Default for Config {
             plainids: true,
             signaturechecks: SignatureChecks::constant::<5000>(),
             secretfile: None,
+            benchmarks: false,
         }
     }
 }
@@ -167,7 +170,7 @@ mod tests {
     fn every_key_can_be_set() {
         let text = "loglevel: debug\nlogfile: /tmp/log\nlocalport: 0\ntimeout: 3600\nlocaladdress: '::1'\n\
                     maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n\
-                    signaturechecks: 7\nsecretfile: /tmp/secret\n";
+                    signaturechecks: 7\nsecretfile: /tmp/secret\nbenchmarks: true\n";
         let expected = Config {
             loglevel: LogLevel::Debug,
             logfile: Some("/tmp/log".into()),
@@ -181,6 +184,7 @@ mod tests {
             plainids: false,
             signaturechecks: SignatureChecks::constant::<7>(),
             secretfile: Some("/tmp/secret".into()),
+            benchmarks: true,
         };
         assert_eq!(Config::from_yaml(text, Path::new("c")).unwrap(), expected);
         assert_eq!(expected.offer_timeout(), Duration::from_secs(3600));

@@ -134,6 +134,7 @@ impl Server {
             max_peer_offers: u16::try_from(config.maxpeeroffers.get()).unwrap_or(u16::MAX),
             max_blob: config.maxblob.get(),
             plain_ids: config.plainids,
+            benchmarks: config.benchmarks,
             offer_timeout: config.offer_timeout(),
             events: log::log_enabled!(log::Level::Debug),
         };

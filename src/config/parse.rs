@@ -132,6 +132,7 @@ fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
         Key::PlainIds => config.plainids = boolean(key, found)?,
         Key::SignatureChecks => config.signaturechecks = ranged(key, found)?,
         Key::SecretFile => config.secretfile = path(key, found)?,
+        Key::Benchmarks => config.benchmarks = boolean(key, found)?,
     }
     Ok(())
 }
@@ -193,7 +194,7 @@ mod tests {
     }
 
     const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, maxpeers, maxoffers, \
-                         maxpeeroffers, maxblob, plainids, signaturechecks, secretfile";
+                         maxpeeroffers, maxblob, plainids, signaturechecks, secretfile, benchmarks";
 
     #[test]
     fn text_without_any_key_gives_the_defaults() {

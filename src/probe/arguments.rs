@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use argh::FromArgs;
 use roundtable_proto::wire::PeerId;
 
+use super::bench::Bench;
 use super::failure::USAGE;
 use super::report::complain;
 use crate::cli;
@@ -48,6 +49,7 @@ pub(super) enum Command {
     Listen(Listen),
     Call(Call),
     Demo(Demo),
+    Bench(Bench),
 }
 
 /// Send PINGs: round trip, loss and the address under which the server sees this host.
@@ -226,7 +228,7 @@ impl Arguments {
         }
         match read.command {
             Some(command) => Ok(Checked { json: read.json, command }),
-            None => Err(usage("a command is missing: one of ping, register, listen, call, demo")),
+            None => Err(usage("a command is missing: one of ping, register, listen, call, demo, bench")),
         }
     }
 }

@@ -30,6 +30,8 @@ pub(super) enum Failure {
     NoAnswer { server: SocketAddr, waited: Duration },
     /// The server refuses the registration.
     Refused { code: RefusalCode, detail: u8, retry_after: Option<Duration> },
+    /// The server is of another machine, and has not agreed to be loaded.
+    NotAgreed { server: SocketAddr },
     /// The call did not come about.
     Call { peer: PeerId, reason: FailReason },
     /// The other side declined.
@@ -49,7 +51,7 @@ impl Failure {
             Self::System(_) | Self::File { .. } | Self::Client(_) | Self::Interrupted { .. } => 1,
             Self::BlobSize { .. } | Self::Resolve { .. } => USAGE,
             Self::NoAnswer { .. } => 3,
-            Self::Refused { .. } => 4,
+            Self::Refused { .. } | Self::NotAgreed { .. } => 4,
             Self::Declined { .. } => 6,
             Self::Call { .. } | Self::Damaged { .. } => 5,
         })
@@ -64,6 +66,7 @@ impl Failure {
             Self::Resolve { .. } => "resolve",
             Self::NoAnswer { .. } => "no_answer",
             Self::Refused { .. } => "refused",
+            Self::NotAgreed { .. } => "not_agreed",
             Self::Declined { .. } => "declined",
             Self::Call { .. } => "call",
             Self::Client(_) => "client",
@@ -125,6 +128,10 @@ impl fmt::Display for Failure {
                     None => Ok(()),
                 }
             }
+            Self::NotAgreed { server } => write!(
+                f,
+                "{server} is not loaded: it is on another machine, and its configuration does not say benchmarks: true"
+            ),
             Self::Call { peer, reason: FailReason::Refused(ErrorCode::PeerUnknown) } => write!(
                 f,
                 "{peer} is not registered: is its client running, and does it use the same server?"

@@ -1,6 +1,7 @@
 //! The program `roundtable-probe`: speaks the protocol from the command line, for people who look for a fault.
 
 mod arguments;
+mod bench;
 mod call;
 mod demo;
 mod failure;
@@ -45,6 +46,7 @@ fn run(report: &Report, command: Command) -> Result<(), Failure> {
             Command::Listen(listen) => listen::run(report, listen).await,
             Command::Call(call) => call::run(report, call).await,
             Command::Demo(demo) => demo::run(report, demo).await,
+            Command::Bench(bench) => bench::run(report, bench).await,
         }
     })
 }

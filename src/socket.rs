@@ -2,6 +2,8 @@
 //!
 //! Owns the system calls (through quinn-udp and socket2) and the table of local addresses. Knows nothing of frames.
 
+#[cfg(target_os = "linux")]
+use std::fs;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -70,6 +72,11 @@ impl Socket {
     /// Returns the bytes that the kernel granted for the receive queue.
     pub(crate) fn receive_buffer(&self) -> usize {
         self.state.recv_buffer_size((&self.io).into()).unwrap_or(0)
+    }
+
+    /// Returns what the kernel knows of this socket; none where it does not tell.
+    pub(crate) fn queue(&self) -> Option<Queue> {
+        Queue::of(&self.io)
     }
 
     /// Waits until something can be received. Can be cancelled.
@@ -146,6 +153,50 @@ impl Socket {
     }
 }
 
+/// The kernel's receive queue of one socket, as it stands in its table of sockets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Queue {
+    inode: u64,
+    is_v6: bool,
+}
+
+#[cfg(target_os = "linux")]
+impl Queue {
+    fn of(io: &UdpSocket) -> Option<Self> {
+        use std::os::fd::AsRawFd;
+        use std::os::unix::fs::MetadataExt;
+
+        let entry = fs::metadata(format!("/proc/self/fd/{}", io.as_raw_fd())).ok()?;
+        Some(Self { inode: entry.ino(), is_v6: io.local_addr().ok()?.is_ipv6() })
+    }
+
+    /// Counts the datagrams that the kernel dropped because the queue was full. Reads the whole table, so this is
+    /// nothing for the way of a datagram.
+    pub(crate) fn drops(self) -> Option<u64> {
+        let table = if self.is_v6 { "/proc/self/net/udp6" } else { "/proc/self/net/udp" };
+        drops_in(&fs::read_to_string(table).ok()?, self.inode)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Queue {
+    const fn of(_: &UdpSocket) -> Option<Self> {
+        None
+    }
+
+    pub(crate) const fn drops(self) -> Option<u64> {
+        None
+    }
+}
+
+/// Finds the last column, `drops`, in the line of the socket with this inode, the tenth column.
+#[cfg(target_os = "linux")]
+fn drops_in(table: &str, inode: u64) -> Option<u64> {
+    let inode = inode.to_string();
+    let line = table.lines().skip(1).find(|line| line.split_whitespace().nth(9) == Some(&inode))?;
+    line.split_whitespace().last()?.parse().ok()
+}
+
 fn open(address: SocketAddr) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.ip() == Ipv6Addr::UNSPECIFIED {
@@ -205,6 +256,35 @@ mod tests {
         let mut arrivals = Arrivals::new();
         server.receive(&mut arrivals).unwrap();
         assert_eq!(arrivals.trains(), 1);
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn drops_of_a_full_queue_are_read_from_the_kernel() {
+        for address in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            let Ok(socket) = Socket::bind(Some(address), 0) else { continue };
+            socket2::SockRef::from(&socket.io).set_recv_buffer_size(1).unwrap();
+            let queue = socket.queue().unwrap();
+            assert_eq!(queue.drops(), Some(0));
+            let client = std::net::UdpSocket::bind((address, 0)).unwrap();
+            let mut sent: u64 = 0;
+            while queue.drops() == Some(0) {
+                client.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
+                sent += 1;
+                assert!(sent < 1000, "a queue of the smallest size takes them all");
+            }
+            assert!((1..=sent).contains(&queue.drops().unwrap()));
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn drops_are_those_of_the_line_with_the_inode() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
+            \u{20}  7: 0100007F:0BB8 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 123 2 0000000000000000 5\n\
+            \u{20} 12: 0100007F:0BB9 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1234 2 0000000000000000 42\n";
+        assert_eq!(drops_in(table, 1234), Some(42));
+        assert_eq!(drops_in(table, 12), None);
     }
 
     #[tokio::test]

@@ -41,6 +41,11 @@ impl Crew {
         }
     }
 
+    /// Returns what no other run has.
+    pub(super) const fn salt(&self) -> u64 {
+        u64::from_be_bytes(self.salt)
+    }
+
     /// Counts the peers.
     pub(super) const fn len(&self) -> u32 {
         self.sessions.len() as u32
@@ -48,7 +53,11 @@ impl Crew {
 
     /// Counts the peers that are registered.
     pub(super) fn registered(&self) -> usize {
-        self.sessions.iter().filter(|session| **session != Session::NONE).count()
+        (0..self.len()).filter(|peer| self.is_registered(*peer)).count()
+    }
+
+    pub(super) fn is_registered(&self, peer: u32) -> bool {
+        self.session(peer) != Session::NONE
     }
 
     fn number(&self, peer: u32) -> [u8; 16] {

@@ -11,6 +11,13 @@ use super::histogram::Histogram;
 use super::sockets::{Arrivals, Sockets};
 use super::tag::{Tag, Task};
 
+/// Unanswered datagrams while peers register, and while they are kept alive.
+const REGISTER_WINDOW: u64 = 256;
+const REFRESH_WINDOW: u64 = 1024;
+/// Peers that register in a row.
+const REGISTER_SLICE: usize = 50_000;
+/// Within so long every peer is heard: a third of what the server allows.
+const REFRESH: Duration = Duration::from_secs(20);
 /// Without any answer for so long, what is under way is lost.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of a datagram with a full fragment.
@@ -66,6 +73,10 @@ impl Tally {
 pub(super) struct Load {
     pub(super) crew: Crew,
     order: Vec<u32>,
+    /// Who of `order` speaks next: rounds go on where the last one ended.
+    next: usize,
+    /// When all peers were last heard.
+    refreshed: Instant,
     arrivals: Arrivals,
     out: Vec<u8>,
     round: u16,
@@ -86,6 +97,8 @@ impl Load {
         Self {
             crew,
             order: Vec::new(),
+            next: 0,
+            refreshed: Instant::now(),
             arrivals: Arrivals::new(),
             out: Vec::with_capacity(usize::from(TRAIN) * DATAGRAM_MAX),
             round: 0,
@@ -96,11 +109,42 @@ impl Load {
     /// Takes `count` new peers, who will speak in random order, each once before one speaks again.
     pub(super) fn muster(&mut self, count: u32) {
         self.crew.muster(count);
+        self.next = 0;
         self.order = (0..count).collect();
         for place in (1..count as usize).rev() {
             let other = (self.next_random() % (place as u64 + 1)) as usize;
             self.order.swap(place, other);
         }
+    }
+
+    /// Registers all who are not, both round trips each, in slices, so that the first do not lapse before the last come.
+    pub(super) fn register(&mut self, sockets: &Sockets) -> io::Result<()> {
+        let missing: Vec<u32> =
+            self.order.iter().copied().filter(|peer| !self.crew.is_registered(*peer)).collect();
+        for slice in missing.chunks(REGISTER_SLICE) {
+            self.run_over(slice.to_vec(), sockets, Kind::Register, REGISTER_WINDOW)?;
+            self.refresh(sockets)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a KEEPALIVE for each registered peer, if the last one is long ago.
+    pub(super) fn refresh(&mut self, sockets: &Sockets) -> io::Result<()> {
+        if self.refreshed.elapsed() < REFRESH {
+            return Ok(());
+        }
+        let known = self.order.iter().copied().filter(|peer| self.crew.is_registered(*peer)).collect();
+        self.refreshed = Instant::now();
+        self.run_over(known, sockets, Kind::Keepalive, REFRESH_WINDOW).map(drop)
+    }
+
+    /// Lets just these peers speak, once each.
+    fn run_over(&mut self, peers: Vec<u32>, sockets: &Sockets, kind: Kind, window: u64) -> io::Result<Tally> {
+        let (count, pace) = (peers.len() as u64, Pace::Window(window));
+        let (order, next) = (std::mem::replace(&mut self.order, peers), std::mem::take(&mut self.next));
+        let tally = self.run(sockets, Plan { kind, fresh: false, count, limit: None, pace, is_floor: false });
+        (self.order, self.next) = (order, next);
+        tally
     }
 
     /// Runs one round.
@@ -184,9 +228,8 @@ impl Run<'_> {
 
     /// Sends what comes next.
     fn issue(&mut self, nanos: u64) -> io::Result<()> {
-        let place = self.tally.sent / if self.plan.kind == Kind::Train { u64::from(TRAIN) } else { 1 };
-        let order = &self.load.order;
-        let peer = order[(place % order.len() as u64) as usize];
+        let peer = self.load.order[self.load.next];
+        self.load.next = (self.load.next + 1) % self.load.order.len();
         let tag = |task| Tag { round: self.load.round, task, peer, nanos };
         match self.plan.kind {
             Kind::Register => self.one(peer, &self.load.crew.first_register(tag(Task::Register))),
@@ -238,7 +281,8 @@ impl Run<'_> {
     }
 
     fn offer(&mut self, tag: Tag, fragments: u8) -> io::Result<()> {
-        let again = Tag { round: 0, nanos: 0, ..tag };
+        // Not the ids of an earlier run, whose offers may still be open.
+        let again = Tag { round: 0, nanos: self.load.crew.salt(), ..tag };
         let is_fresh = self.plan.fresh || tag.task == Task::Call;
         let id = offer_id(if is_fresh { tag } else { again });
         self.tally.sent += u64::from(fragments);

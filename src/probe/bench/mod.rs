@@ -27,8 +27,6 @@ use crate::seed;
 
 /// Rests before CPU times are read: a process's time is exact while it sleeps.
 const REST: Duration = Duration::from_millis(5);
-/// Unanswered datagrams while peers register.
-const REGISTER_WINDOW: u64 = 256;
 /// How often those who are not registered yet are sent again.
 const REGISTER_PASSES: usize = 5;
 
@@ -109,15 +107,7 @@ fn register(report: &Report, load: &mut Load, station: &Station) -> Result<(), F
     let cpu_before = cpu(station)?;
     let began = Instant::now();
     for _ in 0..REGISTER_PASSES {
-        let plan = Plan {
-            kind: Kind::Register,
-            fresh: false,
-            count: u64::from(peers),
-            limit: None,
-            pace: Pace::Window(REGISTER_WINDOW),
-            is_floor: false,
-        };
-        load.run(&station.sockets, plan).map_err(Failure::System)?;
+        load.register(&station.sockets).map_err(Failure::System)?;
         if load.crew.registered() == peers as usize {
             break;
         }
@@ -151,6 +141,9 @@ fn measure(
         pace: bench.rate.map_or(Pace::Window(bench.window), Pace::Rate),
         is_floor: station.is_floor,
     };
+    if bench.kind.needs_registration() && !station.is_floor {
+        load.refresh(&station.sockets).map_err(Failure::System)?;
+    }
     let own = Process(std::process::id());
     std::thread::sleep(REST);
     let (before, own_before) = (cpu(station)?, own.cpu_nanos().ok());

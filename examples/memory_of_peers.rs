@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as Clock};
 
 use roundtable_proto::server::{Config, Path, Server};
 use roundtable_proto::wire::{
-    self, Cookie, Frame, PeerId, Register, Session, Signature, Ticket, TransactionId,
+    self, Address, Cookie, Frame, PeerId, Register, Session, Signature, Ticket, TransactionId,
 };
 use roundtable_proto::{Instant, Seed};
 
@@ -51,6 +51,7 @@ fn register(server: &mut Server, now: Instant, number: u32) -> Result<(), Box<dy
         identifier: PeerId::plain(uuid).ok_or("a nil UUID")?,
         cookie: Cookie::NONE,
         ticket: Ticket::NONE,
+        server: Address::NONE,
         signature: Signature::NONE,
     };
     server.handle_datagram(now, from, &Frame::Register(register).to_vec());

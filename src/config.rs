@@ -7,6 +7,7 @@ mod error;
 mod file;
 mod key;
 mod parse;
+mod public_address;
 mod range;
 mod visit;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use error::{ConfigError, Found, Problem};
 pub use file::{DEFAULT_FILE, FILE_MAX, Origin};
 pub use key::{Key, LogLevel};
+pub use public_address::PublicAddress;
 pub use range::Ranged;
 
 /// Seconds that an offer waits for its answer.
@@ -55,6 +57,9 @@ pub struct Config {
     pub timeout: Timeout,
     /// The one address to bind; unset binds every address of the host, IPv4 and IPv6.
     pub localaddress: Option<IpAddr>,
+    /// Addresses under which clients call this server, where it is behind address translation. Keyed clients name in
+    /// their registration the server that it is for; with none set here, a server on a private address takes every name.
+    pub publicaddress: Vec<PublicAddress>,
     /// Peers registered at one time; bounds the server's memory.
     pub maxpeers: MaxPeers,
     /// Offers open at one time, of all callers together; bounds the server's memory.
@@ -81,6 +86,7 @@ impl Default for Config {
             localport: 1066,
             timeout: Timeout::constant::<30>(),
             localaddress: None,
+            publicaddress: Vec::new(),
             maxpeers: MaxPeers::constant::<1_000_000>(),
             maxoffers: MaxOffers::constant::<200_000>(),
             maxpeeroffers: MaxPeerOffers::constant::<16>(),
@@ -169,6 +175,7 @@ mod tests {
     #[test]
     fn every_key_can_be_set() {
         let text = "loglevel: debug\nlogfile: /tmp/log\nlocalport: 0\ntimeout: 3600\nlocaladdress: '::1'\n\
+                    publicaddress: 192.0.2.1\n\
                     maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n\
                     signaturechecks: 7\nsecretfile: /tmp/secret\nbenchmarks: true\n";
         let expected = Config {
@@ -177,6 +184,7 @@ mod tests {
             localport: 0,
             timeout: Timeout::constant::<3600>(),
             localaddress: Some("::1".parse().unwrap()),
+            publicaddress: vec![PublicAddress { ip: "192.0.2.1".parse().unwrap(), port: None }],
             maxpeers: MaxPeers::constant::<1>(),
             maxoffers: MaxOffers::constant::<2>(),
             maxpeeroffers: MaxPeerOffers::constant::<3>(),

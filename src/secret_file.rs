@@ -63,25 +63,29 @@ impl std::error::Error for SecretFileError {}
 /// # Errors
 /// [`SecretFileError`] names the file and what is wrong with it.
 pub fn load_or_create(path: &Path) -> Result<[u8; 32], SecretFileError> {
+    match load(path)? {
+        Some(secret) => Ok(secret),
+        None => create(path),
+    }
+}
+
+/// Reads the secret in the file; `None` where there is no file.
+///
+/// # Errors
+/// [`SecretFileError`] names the file and what is wrong with it.
+pub fn load(path: &Path) -> Result<Option<[u8; 32]>, SecretFileError> {
     match File::open(path) {
-        Ok(file) => read(path, file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(path),
+        Ok(file) => read(path, file).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(SecretFileError::Io { path: path.to_owned(), error }),
     }
 }
 
-fn read(path: &Path, file: File) -> Result<[u8; 32], SecretFileError> {
-    let failed = |error| SecretFileError::Io { path: path.to_owned(), error };
-    check_owner_only(path, &file)?;
-    let mut text = String::new();
-    file.take(LENGTH_MAX).read_to_string(&mut text).map_err(failed)?;
-    text.trim_end()
-        .strip_prefix(MARK)
-        .and_then(parse)
-        .ok_or_else(|| SecretFileError::Form { path: path.to_owned() })
-}
-
-fn create(path: &Path) -> Result<[u8; 32], SecretFileError> {
+/// Draws a secret and makes the file with mode 0600; a file that is there is left alone.
+///
+/// # Errors
+/// [`SecretFileError::Io`], also where there is such a file.
+pub fn create(path: &Path) -> Result<[u8; 32], SecretFileError> {
     let failed = |error| SecretFileError::Io { path: path.to_owned(), error };
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| failed(error.into()))?;
@@ -100,6 +104,19 @@ fn create(path: &Path) -> Result<[u8; 32], SecretFileError> {
     Ok(secret)
 }
 
+fn read(path: &Path, file: File) -> Result<[u8; 32], SecretFileError> {
+    let failed = |error| SecretFileError::Io { path: path.to_owned(), error };
+    check_owner_only(path, &file)?;
+    let mut bytes = Vec::new();
+    file.take(LENGTH_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    std::str::from_utf8(&bytes)
+        .ok()
+        .filter(|text| text.len() as u64 <= LENGTH_MAX)
+        .and_then(|text| text.trim_end().strip_prefix(MARK))
+        .and_then(parse)
+        .ok_or_else(|| SecretFileError::Form { path: path.to_owned() })
+}
+
 #[cfg(unix)]
 fn check_owner_only(path: &Path, file: &File) -> Result<(), SecretFileError> {
     use std::os::unix::fs::PermissionsExt;
@@ -115,7 +132,8 @@ fn check_owner_only(_: &Path, _: &File) -> Result<(), SecretFileError> {
 }
 
 fn parse(digits: &str) -> Option<[u8; 32]> {
-    if digits.len() != 64 || !digits.is_ascii() {
+    // The conversion below would take a sign.
+    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }
     let mut secret = [0; 32];
@@ -133,8 +151,10 @@ mod tests {
     fn first_use_makes_it_for_the_owner_alone_and_the_next_reads_it() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("secret");
+        assert_eq!(load(&path).unwrap(), None);
         let made = load_or_create(&path).unwrap();
         assert_eq!(load_or_create(&path).unwrap(), made);
+        assert_eq!(load(&path).unwrap(), Some(made));
         assert_ne!(made, [0; 32]);
         #[cfg(unix)]
         {
@@ -166,13 +186,16 @@ mod tests {
         let path = place.path().join("secret");
         load_or_create(&path).unwrap();
         let good = std::fs::read_to_string(&path).unwrap();
-        for text in
-            ["", "hello\n", &good[..40], &good.replace("secret-1", "secret-2"), &format!("{good}x"), "\u{e9}"]
-        {
-            std::fs::write(&path, text).unwrap();
-            assert!(matches!(load_or_create(&path), Err(SecretFileError::Form { .. })), "{text:?}");
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        let signs = format!("{MARK}{}\n", "+f".repeat(32));
+        let other = good.replace("secret-1", "secret-2");
+        let long = format!("{good}{}", "\n".repeat(LENGTH_MAX as usize));
+        let texts = ["", "hello\n", &good[..40], &other, &format!("{good}x"), &signs, &long, "\u{e9}"];
+        for bytes in texts.map(str::as_bytes).into_iter().chain([&b"\xff"[..]]) {
+            std::fs::write(&path, bytes).unwrap();
+            assert!(matches!(load_or_create(&path), Err(SecretFileError::Form { .. })), "{bytes:?}");
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
         }
         assert!(load_or_create(place.path()).is_err());
+        assert!(matches!(create(&path), Err(SecretFileError::Io { .. })));
     }
 }

@@ -2,21 +2,22 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use roundtable_proto::server::{self as engine, Counters, TicketSecret};
+use roundtable_proto::server::{self as engine, Counters, TicketSecret, Via};
 use roundtable_proto::{Instant, Seed};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::queue::Queue;
 use crate::secret_file::{self, SecretFileError};
 use crate::seed;
-use crate::socket::{Arrivals, Queue, Socket};
+use crate::socket::{Arrivals, Socket};
 
 /// Receive calls in a row before timers and shutdown get their turn.
 const DRAIN_MAX: usize = 8;
@@ -53,6 +54,8 @@ pub struct Server {
     shared: Arc<Mutex<Stats>>,
     transport: Transport,
     last_warning: Option<std::time::Instant>,
+    /// Neither the operator nor a public address says what clients call this server, and nobody was told so.
+    is_unnamed: bool,
 }
 
 impl fmt::Debug for Server {
@@ -144,6 +147,7 @@ impl Server {
         let address = socket.local_addr()?;
         let clock = Clock::start();
         let limits = engine::Config {
+            public_addresses: config.publicaddress.iter().map(|one| one.or_port(address.port())).collect(),
             signature_checks: config.signaturechecks.get(),
             tickets: config.secretfile.as_deref().map(ticket_secret).transpose()?,
             max_peers: config.maxpeers.get(),
@@ -158,16 +162,21 @@ impl Server {
         };
         let receive_buffer = socket.receive_buffer();
         log::info!("receive buffer of {receive_buffer} bytes granted");
+        let mut engine = engine::Server::new(clock.now(), limits, seed::draw()?);
+        if !address.ip().is_unspecified() {
+            engine.learn_local_address(Via::default(), address);
+        }
         Ok(Self {
             queue: socket.queue(),
             look: clock.now() + DROPS_INTERVAL,
             socket,
             address,
             clock,
-            engine: engine::Server::new(clock.now(), limits, seed::draw()?),
+            engine,
             shared: Arc::default(),
             transport: Transport { receive_buffer, ..Transport::default() },
             last_warning: None,
+            is_unnamed: config.publicaddress.is_empty(),
         })
     }
 
@@ -268,11 +277,27 @@ impl Server {
         let now = self.clock.now();
         for train in 0..arrivals.trains() {
             let (path, datagrams) = self.socket.train(arrivals, train);
+            while let Some((via, local)) = self.socket.poll_local() {
+                self.learn_local(via, local);
+            }
             for datagram in datagrams {
                 let outcome = self.engine.handle_datagram(now, path, datagram);
                 log::trace!("{} bytes from {}: {outcome:?}", datagram.len(), path.remote);
             }
             self.flush();
+        }
+    }
+
+    /// Tells the engine of a local address, and the operator where that may not be what clients call it.
+    fn learn_local(&mut self, via: Via, local: IpAddr) {
+        let local = local.to_canonical();
+        self.engine.learn_local_address(via, SocketAddr::new(local, self.address.port()));
+        if self.is_unnamed && engine::may_be_translated(local) {
+            self.is_unnamed = false;
+            log::info!(
+                "clients reach the private address {local}: if they call it by another, set publicaddress, so that \
+                 only registrations made for this server are taken"
+            );
         }
     }
 

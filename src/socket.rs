@@ -2,8 +2,6 @@
 //!
 //! Owns the system calls (through quinn-udp and socket2) and the table of local addresses. Knows nothing of frames.
 
-#[cfg(target_os = "linux")]
-use std::fs;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -12,6 +10,8 @@ use roundtable_proto::server::{Path, Transmit, Via};
 use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+
+use crate::queue::Queue;
 
 /// Bytes asked for the kernel's receive queue: what survives a burst. The default holds 92 large datagrams.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -44,6 +44,8 @@ pub(crate) struct Socket {
     is_v6: bool,
     /// The local address of [`Via`] n + 1; 0 stands for none.
     locals: Vec<IpAddr>,
+    /// Of these, how many [`Socket::poll_local`] has given.
+    told: usize,
 }
 
 impl Socket {
@@ -62,7 +64,7 @@ impl Socket {
         let io = UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new((&io).into())?;
         let is_v6 = io.local_addr()?.is_ipv6();
-        Ok(Self { io, state, is_v6, locals: Vec::new() })
+        Ok(Self { io, state, is_v6, locals: Vec::new(), told: 0 })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -110,6 +112,14 @@ impl Socket {
         (path, datagrams)
     }
 
+    /// Gives the next local address that datagrams have come to for the first time.
+    pub(crate) fn poll_local(&mut self) -> Option<(Via, IpAddr)> {
+        let local = *self.locals.get(self.told)?;
+        self.told += 1;
+        // At most LOCAL_ADDRESSES_MAX.
+        Some((Via(self.told as u16), local))
+    }
+
     /// Sends a train. Does not wait: where the kernel has no room, the datagrams are lost as on any busy link.
     pub(crate) fn send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let longest = self.state.max_gso_segments().max(1) * transmit.segment_size;
@@ -151,50 +161,6 @@ impl Socket {
             SocketAddr::V4(_) | SocketAddr::V6(_) => remote,
         }
     }
-}
-
-/// The kernel's receive queue of one socket, as it stands in its table of sockets.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Queue {
-    inode: u64,
-    is_v6: bool,
-}
-
-#[cfg(target_os = "linux")]
-impl Queue {
-    fn of(io: &UdpSocket) -> Option<Self> {
-        use std::os::fd::AsRawFd;
-        use std::os::unix::fs::MetadataExt;
-
-        let entry = fs::metadata(format!("/proc/self/fd/{}", io.as_raw_fd())).ok()?;
-        Some(Self { inode: entry.ino(), is_v6: io.local_addr().ok()?.is_ipv6() })
-    }
-
-    /// Counts the datagrams that the kernel dropped because the queue was full. Reads the whole table, so this is
-    /// nothing for the way of a datagram.
-    pub(crate) fn drops(self) -> Option<u64> {
-        let table = if self.is_v6 { "/proc/self/net/udp6" } else { "/proc/self/net/udp" };
-        drops_in(&fs::read_to_string(table).ok()?, self.inode)
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-impl Queue {
-    const fn of(_: &UdpSocket) -> Option<Self> {
-        None
-    }
-
-    pub(crate) const fn drops(self) -> Option<u64> {
-        None
-    }
-}
-
-/// Finds the last column, `drops`, in the line of the socket with this inode, the tenth column.
-#[cfg(target_os = "linux")]
-fn drops_in(table: &str, inode: u64) -> Option<u64> {
-    let inode = inode.to_string();
-    let line = table.lines().skip(1).find(|line| line.split_whitespace().nth(9) == Some(&inode))?;
-    line.split_whitespace().last()?.parse().ok()
 }
 
 fn open(address: SocketAddr) -> io::Result<socket2::Socket> {
@@ -275,16 +241,6 @@ mod tests {
             }
             assert!((1..=sent).contains(&queue.drops().unwrap()));
         }
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn drops_are_those_of_the_line_with_the_inode() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
-            \u{20}  7: 0100007F:0BB8 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 123 2 0000000000000000 5\n\
-            \u{20} 12: 0100007F:0BB9 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1234 2 0000000000000000 42\n";
-        assert_eq!(drops_in(table, 1234), Some(42));
-        assert_eq!(drops_in(table, 12), None);
     }
 
     #[tokio::test]

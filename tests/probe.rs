@@ -11,10 +11,14 @@ mod command_line;
 mod endings;
 #[path = "probe/failures.rs"]
 mod failures;
+#[path = "probe/keys.rs"]
+mod keys;
 #[path = "support/program.rs"]
 mod program;
 #[path = "probe/script.rs"]
 mod script;
+#[path = "probe/sealed_calls.rs"]
+mod sealed_calls;
 #[path = "probe/server.rs"]
 mod server;
 

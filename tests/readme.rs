@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its surroundings are not as they should be")]
 
+use std::env;
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::process::{Command, Stdio};
 
@@ -67,16 +69,25 @@ fn script() -> String {
     script
 }
 
+/// Where a tool keeps its things: as the environment says, or in the home directory.
+fn tools(variable: &str, default: &str) -> OsString {
+    env::var_os(variable).unwrap_or_else(|| env::home_dir().unwrap().join(default).into())
+}
+
 #[test]
 fn every_command_of_the_readme_works() {
     if !has("unshare") || !Command::new("unshare").args(["-rn", "true"]).status().unwrap().success() {
         eprintln!("SKIPPED: network namespaces are not to be had here (unshare -rn)");
         return;
     }
-    let logs = tempfile::tempdir().unwrap();
+    let (logs, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let ran = Command::new("timeout")
         .args([PATIENCE, "unshare", "-rn", "bash", "-c", &script()])
         .env("logs", logs.path())
+        // The keys that a newcomer makes are not to lie about; the tools stay where they are.
+        .env("CARGO_HOME", tools("CARGO_HOME", ".cargo"))
+        .env("RUSTUP_HOME", tools("RUSTUP_HOME", ".rustup"))
+        .env("HOME", home.path())
         // The README's builds are those of a user, wherever this test was built.
         .env_remove("CARGO_TARGET_DIR")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -85,9 +96,15 @@ fn every_command_of_the_readme_works() {
         .unwrap();
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success() && out.contains("== all done"), "{out}\n{err}");
-    for expected in
-        ["outcome  OK", "4 of 4 answered", "registered at", "answered after", "direct path to 127.0.0.1"]
-    {
+    for expected in [
+        "outcome  OK",
+        "4 of 4 answered",
+        "registered at",
+        "answered after",
+        "direct path to 127.0.0.1",
+        "kind        keyed",
+        ", sealed\n",
+    ] {
         assert!(out.contains(expected), "{expected:?} is not in\n{out}\n{err}");
     }
     // The address in the answer to the hand-made PING.

@@ -12,7 +12,7 @@
 
 use std::time::Instant;
 
-use roundtable_proto::identity::{SecretKey, verify_register};
+use roundtable_proto::identity::{Binding, SecretKey, verify_register};
 use roundtable_proto::seal::{Callee, Caller, Entropy, ReplayWindow, UnixSeconds};
 use roundtable_proto::wire::{Address, Cookie, OfferId, fragment_count};
 
@@ -35,10 +35,15 @@ fn median<T>(mut work: impl FnMut() -> T) -> (f64, T) {
 
 fn main() {
     let [alice, bob] = [[1; 32], [2; 32]].map(|seed| SecretKey::from_seed(&seed).unwrap());
-    let (cookie, observed): (_, Address) = (Cookie([3; 16]), "198.51.100.7:40123".parse().unwrap());
-    let (sign, signature) = median(|| alice.sign_register(&cookie, &observed));
+    let address = |text: &str| -> Address { text.parse().unwrap() };
+    let binding = Binding {
+        cookie: Cookie([3; 16]),
+        observed: address("198.51.100.7:40123"),
+        server: address("192.0.2.1:1066"),
+    };
+    let (sign, signature) = median(|| alice.sign_register(&binding));
     let identifier = alice.identifier();
-    let (verify, _) = median(|| verify_register(&identifier, &cookie, &observed, &signature).unwrap());
+    let (verify, _) = median(|| verify_register(&identifier, &binding, &signature).unwrap());
     println!("sign a REGISTER    {sign:8.1} us");
     println!("verify a REGISTER  {verify:8.1} us");
 

@@ -40,10 +40,10 @@ impl Identity {
     }
 
     /// Signs a REGISTER, where that is needed.
-    pub(crate) fn sign_register(&self, cookie: &Cookie, observed: &Address) -> Signature {
+    pub(crate) fn sign_register(&self, binding: &Binding) -> Signature {
         match self {
             Self::Plain(_) => Signature::NONE,
-            Self::Keyed(key) => key.sign_register(cookie, observed),
+            Self::Keyed(key) => key.sign_register(binding),
         }
     }
 }
@@ -79,6 +79,17 @@ impl fmt::Display for SeedError {
 }
 
 impl std::error::Error for SeedError {}
+
+/// What the signature of a REGISTER binds the identifier to. SPEC 5
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The server's, as in the REGISTER.
+    pub cookie: Cookie,
+    /// Where the REGISTER comes from, as the server sees it.
+    pub observed: Address,
+    /// Where it goes, as the client knows the server.
+    pub server: Address,
+}
 
 /// Why an identifier or a signature is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -140,10 +151,10 @@ impl SecretKey {
         self.identifier
     }
 
-    /// Signs a REGISTER with this `cookie`, sent from the address that the server `observed`. SPEC 5
+    /// Signs a REGISTER. SPEC 5
     #[must_use]
-    pub fn sign_register(&self, cookie: &Cookie, observed: &Address) -> Signature {
-        self.sign(&register_message(&self.identifier, cookie, observed))
+    pub fn sign_register(&self, binding: &Binding) -> Signature {
+        self.sign(&register_message(&self.identifier, binding))
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> Signature {
@@ -163,25 +174,25 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// Verifies the signature of a REGISTER that came with this `cookie` from the `observed` address. SPEC 5
+/// Verifies the signature of a REGISTER. SPEC 5
 ///
-/// One call costs tens of microseconds: check the cookie first.
+/// One call costs tens of microseconds: check the cookie first, and that `server` is this one.
 ///
 /// # Errors
 /// [`IdentityError`] if the identifier is plain or no key, or the signature is not its own over just these values.
 pub fn verify_register(
     identifier: &PeerId,
-    cookie: &Cookie,
-    observed: &Address,
+    binding: &Binding,
     signature: &Signature,
 ) -> Result<(), IdentityError> {
-    verify(identifier, &register_message(identifier, cookie, observed), signature)
+    verify(identifier, &register_message(identifier, binding), signature)
 }
 
-/// Returns what the signature of a REGISTER covers: 87 bytes. SPEC 5
-fn register_message(identifier: &PeerId, cookie: &Cookie, observed: &Address) -> Vec<u8> {
-    let observed = observed.to_bytes();
-    let parts: [&[u8]; 5] = [REGISTER_DOMAIN, &[VERSION], &cookie.0, identifier.as_bytes(), &observed];
+/// Returns what the signature of a REGISTER covers: 106 bytes. SPEC 5
+fn register_message(identifier: &PeerId, binding: &Binding) -> Vec<u8> {
+    let (observed, server) = (binding.observed.to_bytes(), binding.server.to_bytes());
+    let parts: [&[u8]; 6] =
+        [REGISTER_DOMAIN, &[VERSION], &binding.cookie.0, identifier.as_bytes(), &observed, &server];
     parts.concat()
 }
 
@@ -227,10 +238,17 @@ mod tests {
         0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec, 0x2c, 0xc4, 0x44,
         0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19, 0x70, 0x3b, 0xac, 0x03, 0x1c, 0xae, 0x7f, 0x60,
     ];
-    const COOKIE: Cookie = Cookie([7; 16]);
 
-    fn observed() -> Address {
-        "198.51.100.7:40123".parse().unwrap()
+    fn binding(cookie: [u8; 16], observed: &str, server: &str) -> Binding {
+        Binding {
+            cookie: Cookie(cookie),
+            observed: observed.parse().unwrap(),
+            server: server.parse().unwrap(),
+        }
+    }
+
+    fn usual() -> Binding {
+        binding([7; 16], "198.51.100.7:40123", "192.0.2.1:1066")
     }
 
     #[test]
@@ -249,30 +267,37 @@ mod tests {
     }
 
     #[test]
-    fn signature_binds_cookie_identifier_and_address() {
+    fn signature_binds_cookie_identifier_and_both_addresses() {
         let (key, other) =
             (SecretKey::from_seed(&SEED).unwrap(), SecretKey::from_seed(&[3; 32]).unwrap().identifier());
-        let signature = key.sign_register(&COOKIE, &observed());
-        let check = |who, cookie, address: &str| {
-            verify_register(&who, &Cookie(cookie), &address.parse().unwrap(), &signature)
-        };
-        assert_eq!(check(key.identifier(), [7; 16], "198.51.100.7:40123"), Ok(()));
+        let signature = key.sign_register(&usual());
+        let check = |who, binding| verify_register(&who, &binding, &signature);
+        assert_eq!(check(key.identifier(), usual()), Ok(()));
         let refused = Err(IdentityError::BadSignature);
-        assert_eq!(check(other, [7; 16], "198.51.100.7:40123"), refused);
-        assert_eq!(check(key.identifier(), [8; 16], "198.51.100.7:40123"), refused);
-        assert_eq!(check(key.identifier(), [7; 16], "198.51.100.7:40124"), refused);
-        assert_eq!(check(key.identifier(), [7; 16], "198.51.100.8:40123"), refused);
-        assert_eq!(check(key.identifier(), [7; 16], "none"), refused);
+        assert_eq!(check(other, usual()), refused);
+        for (cookie, observed, server) in [
+            ([8; 16], "198.51.100.7:40123", "192.0.2.1:1066"),
+            ([7; 16], "198.51.100.7:40124", "192.0.2.1:1066"),
+            ([7; 16], "198.51.100.8:40123", "192.0.2.1:1066"),
+            ([7; 16], "none", "192.0.2.1:1066"),
+            ([7; 16], "198.51.100.7:40123", "192.0.2.2:1066"),
+            ([7; 16], "198.51.100.7:40123", "192.0.2.1:1067"),
+            ([7; 16], "198.51.100.7:40123", "none"),
+            ([7; 16], "192.0.2.1:1066", "198.51.100.7:40123"),
+        ] {
+            let binding = binding(cookie, observed, server);
+            assert_eq!(check(key.identifier(), binding), refused, "{binding:?}");
+        }
     }
 
     #[test]
     fn every_flipped_bit_of_the_signature_is_refused() {
         let key = SecretKey::from_seed(&SEED).unwrap();
-        let signature = key.sign_register(&COOKIE, &observed());
+        let signature = key.sign_register(&usual());
         for bit in 0..512 {
             let mut flipped = signature;
             flipped.0[bit / 8] ^= 1 << (bit % 8);
-            let result = verify_register(&key.identifier(), &COOKIE, &observed(), &flipped);
+            let result = verify_register(&key.identifier(), &usual(), &flipped);
             assert_eq!(result, Err(IdentityError::BadSignature), "bit {bit}");
         }
     }
@@ -280,7 +305,7 @@ mod tests {
     #[test]
     fn plain_identifier_is_refused_by_name() {
         let plain = PeerId::plain([9; 16]).unwrap();
-        let result = verify_register(&plain, &COOKIE, &observed(), &Signature::NONE);
+        let result = verify_register(&plain, &usual(), &Signature::NONE);
         assert_eq!(result, Err(IdentityError::PlainIdentifier));
     }
 

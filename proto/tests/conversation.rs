@@ -145,11 +145,11 @@ fn meaning(kind: Kind, field: &str, bytes: &[u8]) -> String {
     let none = bytes.iter().all(|byte| *byte == 0);
     let value = match field {
         "session" | "cookie" | "signature" if none => "none".to_owned(),
-        "observed" | "peer" if none => "none".to_owned(),
-        "observed" | "peer" if bytes[0] == 4 => {
+        "observed" | "peer" | "server" if none => "none".to_owned(),
+        "observed" | "peer" | "server" if bytes[0] == 4 => {
             format!("{}.{}.{}.{}:{}", bytes[1], bytes[2], bytes[3], bytes[4], number() & 0xFFFF)
         }
-        "observed" | "peer" => {
+        "observed" | "peer" | "server" => {
             let ip: [u8; 16] = bytes[1..17].try_into().unwrap();
             format!("[{}]:{}", std::net::Ipv6Addr::from(ip), number() & 0xFFFF)
         }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use roundtable_proto::identity::{SecretKey, verify_register};
+use roundtable_proto::identity::{Binding, SecretKey, verify_register};
 use roundtable_proto::peer_address::PeerAddress;
 use roundtable_proto::seal::{Callee, Caller, Entropy, OpenError, ReplayWindow, UnixSeconds};
 use roundtable_proto::wire::{Cookie, OfferId, PeerId, Signature};
@@ -57,23 +57,30 @@ fn candidate_number(vector: &Value) -> u8 {
     number(vector, "number").try_into().unwrap()
 }
 
+fn binding(vector: &Value) -> Binding {
+    let address = |key| text(vector, key).parse().unwrap();
+    Binding {
+        cookie: Cookie(array(vector, "cookie")),
+        observed: address("observed"),
+        server: address("server"),
+    }
+}
+
 #[test]
 fn identities_sign_and_verify_as_the_vectors_say() {
     for vector in vectors("identity.json", "valid") {
         let key = secret(&vector, "seed");
         assert_eq!(key.identifier(), identifier(&vector, "identifier"), "{vector}");
-        let (cookie, observed) =
-            (Cookie(array(&vector, "cookie")), text(&vector, "observed").parse().unwrap());
-        let signature = key.sign_register(&cookie, &observed);
+        let binding = binding(&vector);
+        let signature = key.sign_register(&binding);
         assert_eq!(signature, Signature(array(&vector, "signature")), "{vector}");
-        assert_eq!(verify_register(&key.identifier(), &cookie, &observed, &signature), Ok(()), "{vector}");
+        assert_eq!(verify_register(&key.identifier(), &binding, &signature), Ok(()), "{vector}");
     }
     let mut errors = BTreeSet::new();
     for vector in vectors("identity.json", "must_fail") {
-        let (cookie, observed) =
-            (Cookie(array(&vector, "cookie")), text(&vector, "observed").parse().unwrap());
+        let binding = binding(&vector);
         let signature = Signature(array(&vector, "signature"));
-        let error = verify_register(&identifier(&vector, "identifier"), &cookie, &observed, &signature);
+        let error = verify_register(&identifier(&vector, "identifier"), &binding, &signature);
         let error = error.expect_err(text(&vector, "name"));
         assert_eq!(error.name(), text(&vector, "error"), "{vector}");
         errors.insert(error.name());

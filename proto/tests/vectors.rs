@@ -40,7 +40,7 @@ fn fields(kind: Kind, datagram: &[u8]) -> BTreeMap<String, Value> {
         let number = raw.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
         let value = match field.name {
             "zero" => continue,
-            "observed" | "peer" => Value::from(address(raw)),
+            "observed" | "peer" | "server" => Value::from(address(raw)),
             "ttl" | "timeout" | "maxblob" | "length" | "index" | "kind" | "code" | "detail"
             | "retry_after" => Value::from(number),
             _ => Value::from(hex(raw)),

@@ -15,7 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use roundtable_proto::client::{self as engine, Counters, OfferError, RefusalCode};
 use roundtable_proto::identity::Identity;
-use roundtable_proto::wire::PeerId;
+use roundtable_proto::seal::OpenError;
+use roundtable_proto::wire::{OfferId, PeerId};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -36,6 +37,9 @@ pub type Media = (SocketAddr, Bytes);
 pub struct Options {
     /// The server.
     pub server: SocketAddr,
+    /// What the server itself is called, where that is not `server`: behind a NAT64 of the network's own prefix, or a
+    /// local forwarder. `None`: `server`.
+    pub known_as: Option<SocketAddr>,
     /// Who this client is.
     pub identity: Identity,
     /// The socket to use, shared with the application's media; `None` binds one of the server's family.
@@ -48,7 +52,7 @@ impl Options {
     /// Makes the options of a client with a socket of its own.
     #[must_use]
     pub fn new(server: SocketAddr, identity: impl Into<Identity>) -> Self {
-        Self { server, identity: identity.into(), socket: None, media: None }
+        Self { server, known_as: None, identity: identity.into(), socket: None, media: None }
     }
 }
 
@@ -172,11 +176,43 @@ pub struct Client {
 
 /// The calls that come in.
 #[derive(Debug)]
-pub struct Incoming(mpsc::Receiver<IncomingCall>);
+pub struct Incoming(mpsc::Receiver<Arrival>);
+
+/// An offer that came in.
+#[derive(Debug)]
+pub enum Arrival {
+    /// One to answer or decline.
+    Offer(IncomingCall),
+    /// One that could not be opened: somebody on the way has changed it, replays it, or a clock is wrong. SPEC 13
+    Refused(RefusedOffer),
+}
+
+/// An offer that could not be opened. Its caller learns nothing of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedOffer {
+    /// The offer, which is over.
+    pub offer: OfferId,
+    /// Who calls, says the server.
+    pub from: PeerId,
+    /// Why.
+    pub reason: OpenError,
+}
 
 impl Incoming {
-    /// Waits for the next offer; `None` when the client has ended. Can be cancelled.
+    /// Waits for the next offer that can be answered; `None` when the client has ended. Can be cancelled.
     pub async fn accept(&mut self) -> Option<IncomingCall> {
+        loop {
+            match self.next().await? {
+                Arrival::Offer(call) => return Some(call),
+                Arrival::Refused(RefusedOffer { offer, from, reason }) => {
+                    log::debug!("offer {offer} of {from} is refused: {reason}");
+                }
+            }
+        }
+    }
+
+    /// Waits for the next offer, whether it could be opened or not; `None` when the client has ended. Can be cancelled.
+    pub async fn next(&mut self) -> Option<Arrival> {
         self.0.recv().await
     }
 }
@@ -196,7 +232,8 @@ impl Client {
         let (incoming, incoming_queue) = mpsc::channel(INCOMING_MAX);
         let (state, registration) = watch::channel(Registration::Asking);
         let (address, local) = watch::channel(socket.local_addr()?);
-        let config = engine::Config::new(server, options.identity, crate::clock::unix_time());
+        let mut config = engine::Config::new(server, options.identity, crate::clock::unix_time());
+        config.known_as = options.known_as.unwrap_or(server);
         let ends = Ends {
             commands: commands.downgrade(),
             incoming,

@@ -175,6 +175,7 @@ const fn refusal(key: Key) -> &'static str {
     match key.allowed() {
         Allowed::LogLevel => "is no log level",
         Allowed::Address => "is no IP address",
+        Allowed::Addresses => "is no list of IP addresses",
         Allowed::Number { .. } => "is out of range",
         Allowed::Path { .. } | Allowed::Boolean => "is not taken",
     }

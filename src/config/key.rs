@@ -63,6 +63,7 @@ pub enum Key {
     LocalPort,
     Timeout,
     LocalAddress,
+    PublicAddress,
     MaxPeers,
     MaxOffers,
     MaxPeerOffers,
@@ -75,12 +76,13 @@ pub enum Key {
 
 impl Key {
     /// Every key, in the order of the shipped file.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::LogLevel,
         Self::LogFile,
         Self::LocalPort,
         Self::Timeout,
         Self::LocalAddress,
+        Self::PublicAddress,
         Self::MaxPeers,
         Self::MaxOffers,
         Self::MaxPeerOffers,
@@ -100,6 +102,7 @@ impl Key {
             Self::LocalPort => "localport",
             Self::Timeout => "timeout",
             Self::LocalAddress => "localaddress",
+            Self::PublicAddress => "publicaddress",
             Self::MaxPeers => "maxpeers",
             Self::MaxOffers => "maxoffers",
             Self::MaxPeerOffers => "maxpeeroffers",
@@ -124,6 +127,7 @@ impl Key {
             Self::LocalPort => Allowed::Number { min: 0, max: u16::MAX as u32, unit: "" },
             Self::Timeout => Allowed::Number { min: Timeout::MIN, max: Timeout::MAX, unit: "seconds" },
             Self::LocalAddress => Allowed::Address,
+            Self::PublicAddress => Allowed::Addresses,
             Self::MaxPeers => Allowed::Number { min: MaxPeers::MIN, max: MaxPeers::MAX, unit: "peers" },
             Self::MaxOffers => Allowed::Number { min: MaxOffers::MIN, max: MaxOffers::MAX, unit: "offers" },
             Self::MaxPeerOffers => {
@@ -166,6 +170,8 @@ pub enum Allowed {
     },
     /// The address of an interface, or nothing.
     Address,
+    /// Addresses with or without a port, or nothing.
+    Addresses,
     /// A whole number.
     Number {
         /// The smallest.
@@ -187,6 +193,9 @@ impl fmt::Display for Allowed {
             Self::Address => {
                 out.write_str("an IPv4 or IPv6 address in quotes, or nothing for every address of the host")
             }
+            Self::Addresses => out.write_str(
+                "addresses in quotes, with a port where it is another, separated by commas, or nothing",
+            ),
             Self::Number { min, max, unit: "" } => write!(out, "{min} to {max}"),
             Self::Number { min, max, unit } => write!(out, "{min} to {max} {unit}"),
             Self::Boolean => out.write_str("true and false"),

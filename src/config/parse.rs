@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess};
 
 use super::visit::{Take, Visit};
-use super::{Config, Found, Key, LogLevel, Problem, Ranged};
+use super::{Config, Found, Key, LogLevel, Problem, PublicAddress, Ranged};
 
 /// A problem and its line, from 1, where the parser names one.
 type Located = (Option<usize>, Problem);
@@ -125,6 +125,7 @@ fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
         Key::LocalPort => config.localport = integer(key, found, |number| u16::try_from(number).ok())?,
         Key::Timeout => config.timeout = ranged(key, found)?,
         Key::LocalAddress => config.localaddress = address(key, found)?,
+        Key::PublicAddress => config.publicaddress = addresses(key, found)?,
         Key::MaxPeers => config.maxpeers = ranged(key, found)?,
         Key::MaxOffers => config.maxoffers = ranged(key, found)?,
         Key::MaxPeerOffers => config.maxpeeroffers = ranged(key, found)?,
@@ -153,6 +154,13 @@ fn address(key: Key, found: Found) -> Result<Option<IpAddr>, Problem> {
         return Ok(None);
     };
     text.parse().map(Some).map_err(|_| Problem::NotAllowed { key, found: Found::Text(text) })
+}
+
+fn addresses(key: Key, found: Found) -> Result<Vec<PublicAddress>, Problem> {
+    let Some(text) = text_or_nothing(key, found)? else {
+        return Ok(Vec::new());
+    };
+    PublicAddress::list(&text).ok_or(Problem::NotAllowed { key, found: Found::Text(text) })
 }
 
 fn text_or_nothing(key: Key, found: Found) -> Result<Option<String>, Problem> {
@@ -193,8 +201,8 @@ mod tests {
         (line, problem.to_string())
     }
 
-    const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, maxpeers, maxoffers, \
-                         maxpeeroffers, maxblob, plainids, signaturechecks, secretfile, benchmarks";
+    const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, publicaddress, maxpeers, \
+                         maxoffers, maxpeeroffers, maxblob, plainids, signaturechecks, secretfile, benchmarks";
 
     #[test]
     fn text_without_any_key_gives_the_defaults() {
@@ -269,6 +277,11 @@ mod tests {
                 "localaddress: localhost",
                 "localaddress: \"localhost\" is no IP address, allowed are an IPv4 or IPv6 address in quotes, \
                  or nothing for every address of the host",
+            ),
+            (
+                "publicaddress: 192.0.2.1,",
+                "publicaddress: \"192.0.2.1,\" is no list of IP addresses, allowed are addresses in quotes, with a \
+                 port where it is another, separated by commas, or nothing",
             ),
         ] {
             assert_eq!(refused(text), (Some(1), message.to_string()), "{text:?}");

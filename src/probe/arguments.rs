@@ -1,16 +1,13 @@
-//! The probe's command line.
+//! What may stand on the probe's command line, and the help for it.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use argh::FromArgs;
+use roundtable_proto::peer_address::ServerName;
 use roundtable_proto::wire::PeerId;
 
 use super::bench::Bench;
-use super::failure::USAGE;
-use super::report::complain;
-use crate::cli;
+use super::parsing::{calls, count, key_file, plain, seconds, server_name, stay};
 
 /// Speak the Roundtable signalling protocol: find out whether a server answers, who is registered, and why a call
 /// does not come about.
@@ -29,16 +26,9 @@ pub(super) struct Arguments {
     pub(super) json: bool,
     /// print the version and end
     #[argh(switch)]
-    version: bool,
+    pub(super) version: bool,
     #[argh(subcommand)]
-    command: Option<Command>,
-}
-
-/// The arguments once they are checked.
-#[derive(Debug)]
-pub(super) struct Checked {
-    pub(super) json: bool,
-    pub(super) command: Command,
+    pub(super) command: Option<Command>,
 }
 
 #[derive(FromArgs, Debug)]
@@ -48,6 +38,8 @@ pub(super) enum Command {
     Register(Register),
     Listen(Listen),
     Call(Call),
+    Id(Id),
+    Inspect(Inspect),
     Demo(Demo),
     Bench(Bench),
 }
@@ -80,6 +72,7 @@ pub(super) struct Ping {
     subcommand,
     name = "register",
     note = "With --json:\n\
+            key_made: file\n\
             registered: server, id, observed, timeout_s, maxblob\n\
             changed: state\n\
             unregistered: -"
@@ -88,9 +81,12 @@ pub(super) struct Register {
     /// the server
     #[argh(positional)]
     pub(super) server: String,
-    /// identifier: a UUID or 64 hexadecimal digits (default: a random UUID)
-    #[argh(option)]
+    /// plain identifier: a UUID (default: a random one)
+    #[argh(option, from_str_fn(plain))]
     pub(super) id: Option<PeerId>,
+    /// instead of --id: keyed identity from this file, which is made on first use
+    #[argh(option, from_str_fn(key_file))]
+    pub(super) key: Option<PathBuf>,
     /// seconds to stay registered, 0 to 3600 (default 0)
     #[argh(option, default = "0", from_str_fn(stay))]
     pub(super) stay: u64,
@@ -105,8 +101,10 @@ pub(super) struct Register {
     subcommand,
     name = "listen",
     note = "With --json:\n\
-            listening: id, observed\n\
-            offered: offer, from, observed, bytes\n\
+            key_made: file\n\
+            listening: id, observed, address\n\
+            offered: offer, from, observed, bytes, sealed\n\
+            offer_refused: offer, from, reason\n\
             answered: offer, bytes, took_ms\n\
             declined: offer, took_ms\n\
             answer_failed: offer, reason\n\
@@ -119,9 +117,12 @@ pub(super) struct Listen {
     /// the server
     #[argh(positional)]
     pub(super) server: String,
-    /// identifier: a UUID or 64 hexadecimal digits (default: a random UUID)
-    #[argh(option)]
+    /// plain identifier: a UUID (default: a random one)
+    #[argh(option, from_str_fn(plain))]
     pub(super) id: Option<PeerId>,
+    /// instead of --id: keyed identity from this file, which is made on first use
+    #[argh(option, from_str_fn(key_file))]
+    pub(super) key: Option<PathBuf>,
     /// answer with this file's content; - reads standard input (default: answer with the offer itself)
     #[argh(option)]
     pub(super) answer: Option<PathBuf>,
@@ -148,8 +149,10 @@ pub(super) struct Listen {
     subcommand,
     name = "call",
     note = "With --json:\n\
+            key_made: file\n\
+            skipped: server, reason\n\
             registered: id, observed\n\
-            offering: offer, to, bytes\n\
+            offering: offer, to, bytes, sealed\n\
             delivered: offer, took_ms\n\
             answered: offer, bytes, observed, took_ms, and without --save answer\n\
             path: offer, peer, round_trip_ms\n\
@@ -158,15 +161,18 @@ pub(super) struct Listen {
             candidates_failed: offer, reason"
 )]
 pub(super) struct Call {
-    /// the server
+    /// the server; or, alone, the peer address that was handed out, which names its servers
+    #[argh(positional, arg_name = "server-or-address")]
+    pub(super) target: String,
+    /// whom to call at this server: an identifier or a peer address
     #[argh(positional)]
-    pub(super) server: String,
-    /// whom to call: the identifier that the other side's `listen` shows
-    #[argh(positional)]
-    pub(super) peer: PeerId,
-    /// own identifier: a UUID or 64 hexadecimal digits (default: a random UUID)
-    #[argh(option)]
+    pub(super) peer: Option<String>,
+    /// own plain identifier: a UUID (default: a random one)
+    #[argh(option, from_str_fn(plain))]
     pub(super) id: Option<PeerId>,
+    /// instead of --id: own keyed identity from this file, which is made on first use
+    #[argh(option, from_str_fn(key_file))]
+    pub(super) key: Option<PathBuf>,
     /// offer this file's content; - reads standard input (default: -)
     #[argh(option, default = "PathBuf::from(\"-\")")]
     pub(super) offer: PathBuf,
@@ -187,6 +193,43 @@ pub(super) struct Call {
     pub(super) timeout: u64,
 }
 
+/// Show an identifier and, with servers, the peer address to hand out: one line that `call` takes.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "id",
+    note = "With --json:\n\
+            key_made: file\n\
+            identity: id, keyed\n\
+            address: address, servers"
+)]
+pub(super) struct Id {
+    /// where the identifier is to be found, the preferred server first
+    #[argh(positional, arg_name = "server", from_str_fn(server_name))]
+    pub(super) servers: Vec<ServerName>,
+    /// plain identifier: a UUID (default: a random one)
+    #[argh(option, from_str_fn(plain))]
+    pub(super) id: Option<PeerId>,
+    /// instead of --id: keyed identity from this file, which is made on first use
+    #[argh(option, from_str_fn(key_file))]
+    pub(super) key: Option<PathBuf>,
+}
+
+/// Say what a peer address or an identifier that was handed out holds, or what is damaged in it.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "inspect",
+    note = "With --json:\n\
+            identity: id, keyed\n\
+            address: address, servers"
+)]
+pub(super) struct Inspect {
+    /// the peer address or identifier
+    #[argh(positional)]
+    pub(super) text: String,
+}
+
 /// Start a server and two peers in this process and let them exchange real session descriptions over loopback.
 #[derive(FromArgs, Debug)]
 #[argh(
@@ -195,7 +238,7 @@ pub(super) struct Call {
     note = "With --json:\n\
             listening: server\n\
             registered: peer, id, observed\n\
-            offering: bytes, fragments\n\
+            offering: bytes, fragments, sealed\n\
             offered: bytes, took_ms\n\
             answered: bytes, took_ms\n\
             path: caller_to, callee_to, round_trip_ms\n\
@@ -203,66 +246,3 @@ pub(super) struct Call {
             outcome: outcome, bytes_in, bytes_out, ratio"
 )]
 pub(super) struct Demo {}
-
-impl Arguments {
-    /// Reads the process's arguments; what is to be printed instead is printed.
-    pub(super) fn from_process() -> Result<Checked, ExitCode> {
-        let utf8 = |argument: OsString| {
-            argument
-                .into_string()
-                .map_err(|argument| usage(&format!("Argument is not UTF-8: {}", argument.to_string_lossy())))
-        };
-        let arguments = std::env::args_os().skip(1).map(utf8).collect::<Result<Vec<_>, _>>()?;
-        let sorted = json_first(&arguments);
-        let words: Vec<&str> = sorted.iter().map(String::as_str).collect();
-        let read = Self::from_args(&["roundtable-probe"], &words).map_err(|early| match early.status {
-            Ok(()) => {
-                cli::print(&early.output);
-                ExitCode::SUCCESS
-            }
-            Err(()) => usage(early.output.trim_end()),
-        })?;
-        if read.version {
-            cli::print(concat!("roundtable-probe ", env!("CARGO_PKG_VERSION")));
-            return Err(ExitCode::SUCCESS);
-        }
-        match read.command {
-            Some(command) => Ok(Checked { json: read.json, command }),
-            None => Err(usage("a command is missing: one of ping, register, listen, call, demo, bench")),
-        }
-    }
-}
-
-fn usage(problem: &str) -> ExitCode {
-    complain(&format!("{problem}\nRun roundtable-probe --help for what there is."));
-    ExitCode::from(USAGE)
-}
-
-/// `--json` may stand anywhere; argh wants it before the command.
-fn json_first(arguments: &[String]) -> Vec<String> {
-    let (json, rest): (Vec<_>, Vec<_>) = arguments.iter().cloned().partition(|argument| argument == "--json");
-    json.into_iter().take(1).chain(rest).collect()
-}
-
-fn within(text: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
-    let allowed = || format!("{text} is not allowed, {} to {} is", range.start(), range.end());
-    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(allowed)
-}
-
-fn seconds(text: &str) -> Result<u64, String> {
-    within(text, 1..=60)
-}
-
-fn stay(text: &str) -> Result<u64, String> {
-    within(text, 0..=3600)
-}
-
-fn count(text: &str) -> Result<u32, String> {
-    // The range ends far below.
-    within(text, 1..=1000).map(|number| number as u32)
-}
-
-fn calls(text: &str) -> Result<u32, String> {
-    // The range ends far below.
-    within(text, 1..=1_000_000).map(|number| number as u32)
-}

@@ -3,34 +3,72 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use roundtable_proto::identity::Identity;
+use roundtable_proto::wire::PeerId;
 use serde_json::json;
 
 use super::arguments::Call;
 use super::failure::Failure;
 use super::follow::{follow, show_path};
+use super::identity::{self, Destination, Sealing};
 use super::report::{Report, millis, shown};
 use super::session::Session;
 use super::target;
 use crate::client::Client;
 
 pub(super) async fn run(report: &Report, call: Call) -> Result<(), Failure> {
+    let destination = Destination::read(&call.target, call.peer.as_deref())?;
     let offer = target::blob(&call.offer)?;
-    let session = Session::open(&call.server, call.id, Duration::from_secs(call.timeout)).await?;
+    let identity = identity::own(report, call.id, call.key.as_deref())?;
+    let session = reach(report, &destination, identity, Duration::from_secs(call.timeout)).await?;
     let (identifier, observed) = (session.identifier, session.observed);
     let fields = json!({ "id": identifier.to_string(), "observed": observed.to_string() });
     report.step("registered", fields, &format!("registered as {identifier}, seen at {observed}"));
-    session.close_after(async |client, _incoming| place(report, client, &call, offer).await).await
+    let peer = destination.peer;
+    let sealing = Sealing::between(identifier, peer);
+    let work = async |client: &Client, _: &mut _| place(report, client, &call, (peer, sealing), offer).await;
+    session.close_after(work).await
 }
 
-async fn place(report: &Report, client: &Client, asked: &Call, offer: Bytes) -> Result<(), Failure> {
-    let peer = asked.peer;
-    let failed = |error| Failure::call(peer, error);
+/// Registers at the first of the servers that takes this client.
+async fn reach(
+    report: &Report,
+    destination: &Destination,
+    identity: Identity,
+    wait: Duration,
+) -> Result<Session, Failure> {
+    let mut server = &destination.server;
+    let mut opened = Session::open(server, identity.clone(), wait).await;
+    for next in &destination.further {
+        match opened {
+            Err(failure) if failure.is_the_servers() => {
+                let fields = json!({ "server": server, "reason": failure.to_string() });
+                report.step("skipped", fields, &format!("not at {server}: {failure}"));
+            }
+            Ok(_) | Err(_) => return opened,
+        }
+        server = next;
+        opened = Session::open(server, identity.clone(), wait).await;
+    }
+    opened
+}
+
+async fn place(
+    report: &Report,
+    client: &Client,
+    asked: &Call,
+    (peer, sealing): (PeerId, Sealing),
+    offer: Bytes,
+) -> Result<(), Failure> {
+    let failed = |error| Failure::call(peer, sealing, error);
     let started = Instant::now();
     let bytes = offer.len();
     let mut call = client.call(peer, offer).await.map_err(failed)?;
     let id = call.id();
-    let fields = json!({ "offer": id.to_string(), "to": peer.to_string(), "bytes": bytes });
-    report.step("offering", fields, &format!("offer {id}: {bytes} bytes to {peer}"));
+    let fields = json!({
+        "offer": id.to_string(), "to": peer.to_string(), "bytes": bytes, "sealed": sealing.is_sealed(),
+    });
+    report.step("offering", fields, &format!("offer {id}: {bytes} bytes to {peer}, {sealing}"));
     call.delivered().await.map_err(failed)?;
     let took = started.elapsed();
     let fields = json!({ "offer": id.to_string(), "took_ms": millis(took) });

@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 
 use super::arguments::Demo;
 use super::failure::Failure;
+use super::identity::{self, Sealing};
 use super::report::{Report, millis, shown};
 use super::session;
-use super::target;
 use crate::client::{Client, Incoming, IncomingCall};
 use crate::config::Config;
 use crate::server::{Server, Stats, StatsHandle};
@@ -81,8 +81,8 @@ pub(super) async fn run(report: &Report, Demo {}: Demo) -> Result<(), Failure> {
 }
 
 async fn join(report: &Report, name: &'static str, server: SocketAddr) -> Result<Peer, Failure> {
-    let identifier = target::identity(None)?;
-    let (client, incoming, observed) = session::registered(server, identifier, PATIENCE).await?;
+    let identifier = identity::random()?;
+    let (client, incoming, observed) = session::registered(server, identifier.into(), PATIENCE).await?;
     let fields = json!({ "peer": name, "id": identifier.to_string(), "observed": observed.to_string() });
     report.step("registered", fields, &format!("{name:8} registered as {identifier}, seen at {observed}"));
     Ok(Peer { name, identifier, client, incoming })
@@ -99,11 +99,13 @@ async fn exchange(
 ) -> Result<(), Failure> {
     let before = stats.snapshot();
     let started = Instant::now();
-    let failed = |error| Failure::call(callee.identifier, error);
+    let sealing = Sealing::between(caller.identifier, callee.identifier);
+    let failed = |error| Failure::call(callee.identifier, sealing, error);
     let mut call = caller.client.call(callee.identifier, Bytes::from_static(offer)).await.map_err(failed)?;
     let fragments = fragment_count(offer.len());
-    let text = format!("{:8} offers {} bytes in {fragments} fragments", caller.name, offer.len());
-    report.step("offering", json!({ "bytes": offer.len(), "fragments": fragments }), &text);
+    let text = format!("{:8} offers {} bytes in {fragments} fragments, {sealing}", caller.name, offer.len());
+    let fields = json!({ "bytes": offer.len(), "fragments": fragments, "sealed": sealing.is_sealed() });
+    report.step("offering", fields, &text);
 
     let mut ringing = accept(&mut callee.incoming).await?;
     same(&ringing.offer, offer, "offer")?;

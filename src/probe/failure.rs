@@ -7,10 +7,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use roundtable_proto::client::{FailReason, RefusalCode};
-use roundtable_proto::wire::{BLOB_MAX, ErrorCode, PeerId};
+use roundtable_proto::client::{FailReason, OfferError, RefusalCode};
+use roundtable_proto::identity::IdentityError;
+use roundtable_proto::peer_address::PeerAddressError;
+use roundtable_proto::wire::{BLOB_MAX, ErrorCode, PeerId, PeerIdError};
 
+use super::identity::Sealing;
 use crate::client::{ClientError, Registration};
+use crate::secret_file::SecretFileError;
 
 /// Exit code of wrong usage.
 pub(super) const USAGE: u8 = 2;
@@ -24,6 +28,16 @@ pub(super) enum Failure {
     File { path: PathBuf, error: io::Error },
     /// A file is too long, or empty, for an offer or an answer.
     BlobSize { path: PathBuf, is_empty: bool },
+    /// Both --id and --key were given.
+    TwoIdentities,
+    /// The key file is refused.
+    KeyFile(SecretFileError),
+    /// What should be a peer address is none, or there can be none.
+    PeerAddress(PeerAddressError),
+    /// What should be an identifier is none.
+    Identifier { text: String, error: PeerIdError },
+    /// Nobody to call is named.
+    PeerMissing { text: String },
     /// The server's name leads nowhere.
     Resolve { server: String, error: Option<io::Error> },
     /// The server does not answer.
@@ -33,7 +47,9 @@ pub(super) enum Failure {
     /// The server is of another machine, and has not agreed to be loaded.
     NotAgreed { server: SocketAddr },
     /// The call did not come about.
-    Call { peer: PeerId, reason: FailReason },
+    Call { peer: PeerId, sealing: Sealing, reason: FailReason },
+    /// Nothing can be sealed to the peer.
+    Unsealable { peer: PeerId, error: IdentityError },
     /// The other side declined.
     Declined { peer: PeerId },
     /// The client cannot do what was asked.
@@ -48,12 +64,21 @@ impl Failure {
     /// Returns the process's exit code.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::System(_) | Self::File { .. } | Self::Client(_) | Self::Interrupted { .. } => 1,
-            Self::BlobSize { .. } | Self::Resolve { .. } => USAGE,
+            Self::System(_)
+            | Self::File { .. }
+            | Self::KeyFile(_)
+            | Self::Client(_)
+            | Self::Interrupted { .. } => 1,
+            Self::BlobSize { .. }
+            | Self::TwoIdentities
+            | Self::PeerAddress(_)
+            | Self::Identifier { .. }
+            | Self::PeerMissing { .. }
+            | Self::Resolve { .. } => USAGE,
             Self::NoAnswer { .. } => 3,
             Self::Refused { .. } | Self::NotAgreed { .. } => 4,
             Self::Declined { .. } => 6,
-            Self::Call { .. } | Self::Damaged { .. } => 5,
+            Self::Call { .. } | Self::Unsealable { .. } | Self::Damaged { .. } => 5,
         })
     }
 
@@ -63,16 +88,26 @@ impl Failure {
             Self::System(_) => "system",
             Self::File { .. } => "file",
             Self::BlobSize { .. } => "blob_size",
+            Self::TwoIdentities | Self::PeerMissing { .. } => "usage",
+            Self::KeyFile(_) => "key_file",
+            Self::PeerAddress(_) => "peer_address",
+            Self::Identifier { .. } => "identifier",
             Self::Resolve { .. } => "resolve",
             Self::NoAnswer { .. } => "no_answer",
             Self::Refused { .. } => "refused",
             Self::NotAgreed { .. } => "not_agreed",
             Self::Declined { .. } => "declined",
+            Self::Call { reason: FailReason::Sealed(_), .. } | Self::Unsealable { .. } => "sealing",
             Self::Call { .. } => "call",
             Self::Client(_) => "client",
             Self::Interrupted { .. } => "interrupted",
             Self::Damaged { .. } => "damaged",
         }
+    }
+
+    /// Tells whether another server may do.
+    pub(super) const fn is_the_servers(&self) -> bool {
+        matches!(self, Self::Resolve { .. } | Self::NoAnswer { .. } | Self::Refused { .. })
     }
 
     /// Names what kept the client from being registered.
@@ -89,9 +124,10 @@ impl Failure {
     }
 
     /// Names what kept a call with `peer` from coming about.
-    pub(super) const fn call(peer: PeerId, error: ClientError) -> Self {
+    pub(super) const fn call(peer: PeerId, sealing: Sealing, error: ClientError) -> Self {
         match error {
-            ClientError::Failed(reason) => Self::Call { peer, reason },
+            ClientError::Failed(reason) => Self::Call { peer, sealing, reason },
+            ClientError::Offer(OfferError::Target(error)) => Self::Unsealable { peer, error },
             ClientError::Declined => Self::Declined { peer },
             ClientError::Ended
             | ClientError::Offer(_)
@@ -112,6 +148,17 @@ impl fmt::Display for Failure {
                 let had = if *is_empty { "empty".to_owned() } else { format!("more than {BLOB_MAX} bytes") };
                 write!(f, "{}: {had}; a description has 1 to {BLOB_MAX} bytes", path.display())
             }
+            Self::TwoIdentities => f.write_str(
+                "--id and --key exclude each other: a keyed identifier comes out of its key, a plain one has none",
+            ),
+            Self::KeyFile(error) => error.fmt(f),
+            Self::PeerAddress(error) => write!(f, "peer address: {error} ({})", error.name()),
+            Self::Identifier { text, error } => write!(f, "{text}: {error}"),
+            Self::PeerMissing { text } => write!(
+                f,
+                "{text} is no peer address, and no peer is named: call SERVER PEER, or call ADDRESS, where ADDRESS \
+                 begins with roundtable:"
+            ),
             Self::Interrupted { signal } => write!(f, "ended by {signal}"),
             Self::Resolve { server, error: Some(error) } => write!(f, "{server}: no such server: {error}"),
             Self::Resolve { server, error: None } => write!(f, "{server}: the name has no address"),
@@ -132,22 +179,48 @@ impl fmt::Display for Failure {
                 f,
                 "{server} is not loaded: it is on another machine, and its configuration does not say benchmarks: true"
             ),
-            Self::Call { peer, reason: FailReason::Refused(ErrorCode::PeerUnknown) } => write!(
-                f,
-                "{peer} is not registered: is its client running, and does it use the same server?"
-            ),
-            Self::Call { peer, reason: FailReason::Timeout | FailReason::NoAnswer } => {
-                write!(f, "{peer} is registered but did not answer in time: nobody is there, or its client hangs")
+            Self::Call { peer, sealing, reason } => explain(f, *peer, *sealing, *reason),
+            Self::Unsealable { peer, error } => {
+                write!(f, "nothing can be sealed to {peer}: {error} ({})", error.name())
             }
             Self::Declined { peer } => write!(f, "{peer} declined"),
-            Self::Call { reason: FailReason::NoPath, .. } => f.write_str(
-                "no direct path: no probe came through. Both NATs may choose a new port for each destination; \
-                 a relay (TURN) is needed then",
-            ),
-            Self::Call { peer, reason } => write!(f, "the call with {peer} failed: {reason}"),
             Self::Client(error) => error.fmt(f),
             Self::Damaged { what } => write!(f, "the {what} that arrived is not the one that was sent"),
         }
+    }
+}
+
+/// Says why a call has failed.
+fn explain(f: &mut fmt::Formatter<'_>, peer: PeerId, sealing: Sealing, reason: FailReason) -> fmt::Result {
+    match reason {
+        FailReason::Refused(ErrorCode::PeerUnknown) => {
+            write!(f, "{peer} is not registered: is its client running, and does it use the same server?")
+        }
+        FailReason::Timeout | FailReason::NoAnswer if sealing.is_sealed() => write!(
+            f,
+            "{peer} is registered but did not answer in time: nobody is there, its client hangs, or it refuses the \
+             sealed offer (are both clocks right?)"
+        ),
+        FailReason::Timeout | FailReason::NoAnswer => {
+            write!(f, "{peer} is registered but did not answer in time: nobody is there, or its client hangs")
+        }
+        FailReason::NoPath => f.write_str(
+            "no direct path: no probe came through. Both NATs may choose a new port for each destination; \
+             a relay (TURN) is needed then",
+        ),
+        FailReason::Sealed(error) => write!(
+            f,
+            "the answer of {peer} does not open: {error} ({}). Somebody between the two may have changed it",
+            error.name()
+        ),
+        FailReason::Refused(_)
+        | FailReason::RefusedUnknown(_)
+        | FailReason::NotAcknowledged
+        | FailReason::Damaged
+        | FailReason::Superseded
+        | FailReason::ServerSilent
+        | FailReason::Unregistered
+        | FailReason::CallOver => write!(f, "the call with {peer} failed: {reason}"),
     }
 }
 
@@ -161,8 +234,37 @@ fn advice(code: RefusalCode, detail: u8) -> String {
     };
     match (known, detail) {
         (ErrorCode::IdentifierTaken, _) => "the identifier is held from another address.".to_owned(),
-        (ErrorCode::IdentifierRefused, 2) => "it takes no plain identifiers (plainids: false).".to_owned(),
+        (ErrorCode::IdentifierRefused, 2) => {
+            "it takes no plain identifiers (plainids: false): use --key FILE.".to_owned()
+        }
         (ErrorCode::ServerFull, _) => "it is full (maxpeers).".to_owned(),
         _ => format!("{known}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roundtable_proto::seal::OpenError;
+
+    use super::*;
+
+    #[test]
+    fn answer_that_does_not_open_is_named() {
+        let peer = PeerId::plain([7; 16]).unwrap();
+        for (error, name) in [
+            (OpenError::NotSealed, "not_sealed"),
+            (OpenError::Undecryptable, "undecryptable"),
+            (OpenError::BadSignature, "bad_signature"),
+            (OpenError::Version { found: 9 }, "version"),
+        ] {
+            let failure =
+                Failure::call(peer, Sealing::Sealed, ClientError::Failed(FailReason::Sealed(error)));
+            let text = failure.to_string();
+            assert!(
+                text.starts_with(&format!("the answer of {peer} does not open: {error} ({name})")),
+                "{text}"
+            );
+            assert_eq!((failure.name(), failure.exit_code()), ("sealing", ExitCode::from(5)));
+        }
     }
 }

@@ -4,20 +4,25 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use roundtable_proto::peer_address::PeerAddress;
+use roundtable_proto::wire::PeerId;
 use serde_json::json;
 use tokio::task::{JoinError, JoinSet};
 
 use super::arguments::Listen;
 use super::failure::Failure;
 use super::follow::follow;
+use super::identity::{self, Sealing};
 use super::report::{Report, millis, shown};
 use super::session::Session;
 use super::target;
-use crate::client::{ClientError, Incoming, IncomingCall};
+use crate::client::{Arrival, ClientError, Incoming, IncomingCall, RefusedOffer};
 
 /// What is done with every offer.
 #[derive(Clone)]
 struct Manner {
+    /// Who answers.
+    own: PeerId,
     reply: Reply,
     /// Where offers are written to.
     save: Option<PathBuf>,
@@ -43,13 +48,11 @@ pub(super) async fn run(report: &Report, listen: Listen) -> Result<(), Failure> 
         std::fs::create_dir_all(directory)
             .map_err(|error| Failure::File { path: directory.clone(), error })?;
     }
-    let manner = Manner { reply, save: listen.save, follow: Duration::from_secs(listen.follow) };
-    let wait = Duration::from_secs(listen.timeout);
-    let session = Session::open(&listen.server, listen.id, wait).await?;
-    let (identifier, observed) = (session.identifier, session.observed);
-    let fields = json!({ "id": identifier.to_string(), "observed": observed.to_string() });
-    report.step("listening", fields, &format!("listening as {identifier}, seen at {observed}"));
-    report.text(&format!("              call it: roundtable-probe call {} {identifier}", listen.server));
+    let identity = identity::own(report, listen.id, listen.key.as_deref())?;
+    let own = identity.identifier();
+    let manner = Manner { own, reply, save: listen.save, follow: Duration::from_secs(listen.follow) };
+    let session = Session::open(&listen.server, identity, Duration::from_secs(listen.timeout)).await?;
+    tell(report, &session, &listen.server);
     let work =
         async |_: &_, incoming: &mut Incoming| answer_all(report, incoming, &manner, listen.count).await;
     match session.close_after(work).await {
@@ -59,6 +62,26 @@ pub(super) async fn run(report: &Report, listen: Listen) -> Result<(), Failure> 
             Ok(())
         }
         Err(failure) => Err(failure),
+    }
+}
+
+/// Says under which identifier, and how to call it.
+fn tell(report: &Report, session: &Session, server: &str) {
+    let (identifier, observed) = (session.identifier, session.observed);
+    // A name that only this machine knows does not go into an address; where the server is does.
+    let name = target::server_name(server).or_else(|_| session.server.to_string().parse());
+    let address = name.ok().and_then(|name| PeerAddress::new(identifier, vec![name]).ok());
+    let address = address.map(|address| address.to_string());
+    let fields =
+        json!({ "id": identifier.to_string(), "observed": observed.to_string(), "address": address });
+    report.step("listening", fields, &format!("listening as {identifier}, seen at {observed}"));
+    match address {
+        Some(address) => {
+            report.text(&format!("              hand out: {address}"));
+            // A shell may take the brackets of an IPv6 address for its own.
+            report.text(&format!("              call it:  roundtable-probe call '{address}'"));
+        }
+        None => report.text(&format!("              call it:  roundtable-probe call {server} {identifier}")),
     }
 }
 
@@ -74,11 +97,13 @@ async fn answer_all(
     let mut taken = 0;
     while count.is_none_or(|count| taken < count) {
         tokio::select! {
-            call = incoming.accept() => {
-                let call = call.ok_or(Failure::Client(ClientError::Ended))?;
-                taken += 1;
-                calls.spawn(attend(*report, call, manner.clone()));
-            }
+            arrival = incoming.next() => match arrival.ok_or(Failure::Client(ClientError::Ended))? {
+                Arrival::Offer(call) => {
+                    taken += 1;
+                    calls.spawn(attend(*report, call, manner.clone()));
+                }
+                Arrival::Refused(refused) => tell_refused(report, refused),
+            },
             Some(done) = calls.join_next() => attended(done)?,
         }
     }
@@ -88,14 +113,24 @@ async fn answer_all(
     Ok(())
 }
 
+/// Says that an offer came that could not be opened.
+fn tell_refused(report: &Report, refused: RefusedOffer) {
+    let RefusedOffer { offer, from, reason } = refused;
+    let fields = json!({ "offer": offer.to_string(), "from": from.to_string(), "reason": reason.name() });
+    report.step("offer_refused", fields, &format!("offer {offer} of {from} is refused: {reason}"));
+}
+
 /// Shows one offer, answers it, and shows what comes of it.
 async fn attend(report: Report, mut call: IncomingCall, manner: Manner) -> Result<(), Failure> {
     let id = call.id();
+    let sealing = Sealing::between(manner.own, call.from);
     let observed = call.observed.map_or_else(|| "none".to_owned(), |address| address.to_string());
     let fields = json!({
         "offer": id.to_string(), "from": call.from.to_string(), "observed": observed, "bytes": call.offer.len(),
+        "sealed": sealing.is_sealed(),
     });
-    let text = format!("offer {id}: {} bytes from {}, seen at {observed}", call.offer.len(), call.from);
+    let (bytes, from) = (call.offer.len(), call.from);
+    let text = format!("offer {id}: {bytes} bytes from {from}, seen at {observed}, {sealing}");
     report.step("offered", fields, &text);
     if let Some(directory) = &manner.save {
         write(&directory.join(format!("{id}.sdp")), &call.offer)?;

@@ -6,7 +6,10 @@ mod call;
 mod demo;
 mod failure;
 mod follow;
+mod id;
+mod identity;
 mod listen;
+mod parsing;
 mod ping;
 mod register;
 mod report;
@@ -45,6 +48,8 @@ fn run(report: &Report, command: Command) -> Result<(), Failure> {
             Command::Register(register) => register::run(report, register).await,
             Command::Listen(listen) => listen::run(report, listen).await,
             Command::Call(call) => call::run(report, call).await,
+            Command::Id(id) => id::run(report, id),
+            Command::Inspect(inspect) => id::inspect(report, inspect),
             Command::Demo(demo) => demo::run(report, demo).await,
             Command::Bench(bench) => bench::run(report, bench).await,
         }

@@ -6,12 +6,14 @@ use serde_json::json;
 
 use super::arguments::Register;
 use super::failure::Failure;
+use super::identity;
 use super::report::Report;
 use super::session::Session;
 use crate::client::{Client, Registration};
 
 pub(super) async fn run(report: &Report, register: Register) -> Result<(), Failure> {
-    let session = Session::open(&register.server, register.id, Duration::from_secs(register.timeout)).await?;
+    let identity = identity::own(report, register.id, register.key.as_deref())?;
+    let session = Session::open(&register.server, identity, Duration::from_secs(register.timeout)).await?;
     let (server, identifier, observed) = (session.server, session.identifier, session.observed);
     if let Registration::Registered { timeout, maxblob, .. } = session.client.registration() {
         let fields = json!({

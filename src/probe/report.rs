@@ -34,6 +34,15 @@ impl Report {
         }
     }
 
+    /// Tells what no time belongs to. `fields` is a JSON object.
+    pub(super) fn fact(&self, event: &str, fields: Value, text: &str) {
+        if self.json {
+            self.step(event, fields, "");
+        } else {
+            line(text);
+        }
+    }
+
     /// Prints text for people only.
     pub(super) fn text(&self, text: &str) {
         if !self.json {

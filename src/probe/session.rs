@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
+use roundtable_proto::identity::Identity;
 use roundtable_proto::wire::PeerId;
 use tokio::time::Instant;
 
@@ -27,13 +28,13 @@ type Interrupted = Pin<Box<dyn Future<Output = &'static str>>>;
 
 impl Session {
     /// Registers, for at most `wait`.
-    pub(super) async fn open(server: &str, given: Option<PeerId>, wait: Duration) -> Result<Self, Failure> {
+    pub(super) async fn open(server: &str, identity: Identity, wait: Duration) -> Result<Self, Failure> {
         // Before anything is printed: whoever reads it may send a signal at once.
         let mut interrupted: Interrupted = Box::pin(cli::shutdown_signal().map_err(Failure::System)?);
         let opening = async {
             let server = target::resolve(server).await?;
-            let identifier = target::identity(given)?;
-            let (client, incoming, observed) = registered(server, identifier, wait).await?;
+            let identifier = identity.identifier();
+            let (client, incoming, observed) = registered(server, identity, wait).await?;
             Ok((client, incoming, server, identifier, observed))
         };
         let (client, incoming, server, identifier, observed) = tokio::select! {
@@ -61,12 +62,12 @@ impl Session {
 /// Starts a client and waits until it is registered, or cannot be in time.
 pub(super) async fn registered(
     server: SocketAddr,
-    identifier: PeerId,
+    identity: Identity,
     wait: Duration,
 ) -> Result<(Client, Incoming, SocketAddr), Failure> {
     let deadline = Instant::now() + wait;
     let (mut client, incoming) =
-        Client::start(Options::new(server, identifier)).await.map_err(Failure::System)?;
+        Client::start(Options::new(server, identity)).await.map_err(Failure::System)?;
     let _or_late = tokio::time::timeout_at(deadline, decided(&mut client, deadline)).await;
     match client.registration() {
         Registration::Registered { observed, .. } => Ok((client, incoming, observed)),

@@ -1,40 +1,35 @@
-//! From what the user typed to a server, an identity and bytes.
+//! From what the user typed to a server and to bytes.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use roundtable_proto::wire::{BLOB_MAX, OfferId, PeerId};
+use roundtable_proto::peer_address::{SERVER_PORT, ServerName, ServerNameError};
+use roundtable_proto::wire::BLOB_MAX;
 
 use super::failure::Failure;
-
-/// The port of a server that is named without one.
-const DEFAULT_PORT: u16 = 1066;
 
 /// Finds the server's address.
 pub(super) async fn resolve(server: &str) -> Result<SocketAddr, Failure> {
     let bare = server.trim_start_matches('[').trim_end_matches(']');
     let with_port = match bare.parse::<std::net::IpAddr>() {
-        Ok(ip) => SocketAddr::new(ip, DEFAULT_PORT).to_string(),
+        Ok(ip) => SocketAddr::new(ip, SERVER_PORT).to_string(),
         Err(_) if server.contains(':') => server.to_owned(),
-        Err(_) => format!("{server}:{DEFAULT_PORT}"),
+        Err(_) => format!("{server}:{SERVER_PORT}"),
     };
     let unknown = |error| Failure::Resolve { server: server.to_owned(), error };
     let mut found = tokio::net::lookup_host(with_port).await.map_err(|error| unknown(Some(error)))?;
     found.next().ok_or_else(|| unknown(None))
 }
 
-/// Takes the identifier that was given, or a random one.
-pub(super) fn identity(given: Option<PeerId>) -> Result<PeerId, Failure> {
-    if let Some(given) = given {
-        return Ok(given);
+/// Reads a server's name as a peer address has it; an IPv6 address may lack its brackets here.
+pub(super) fn server_name(text: &str) -> Result<ServerName, ServerNameError> {
+    match text.parse::<Ipv6Addr>() {
+        Ok(ip) => format!("[{ip}]").parse(),
+        Err(_) => text.parse(),
     }
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Failure::System(error.into()))?;
-    let uuid = OfferId::from_random(bytes);
-    PeerId::plain(*uuid.as_bytes()).ok_or_else(|| Failure::System(io::ErrorKind::InvalidData.into()))
 }
 
 /// Reads a description from a file, or from standard input for `-`; no more of it than can be sent.

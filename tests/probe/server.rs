@@ -58,7 +58,7 @@ fn refusals_say_why_and_what_to_do() {
     let server = Rendezvous::start(0, "plainids: false\n");
     let ended = run(&["register", &server.address.to_string()]);
     assert_eq!(ended.code, Some(4), "{ended:?}");
-    let refused = "the server refuses the registration: it takes no plain identifiers (plainids: false).\n";
+    let refused = "the server refuses the registration: it takes no plain identifiers (plainids: false): use --key FILE.\n";
     assert_eq!(ended.stderr, refused);
 }
 
@@ -72,7 +72,7 @@ fn demo_shows_both_calls_and_ends_well() {
             "alice    registered as ",
             "bob      registered as ",
             "pion, one audio track: 1033 bytes offered, 1032 answered",
-            "alice    offers 1033 bytes in 2 fragments",
+            "alice    offers 1033 bytes in 2 fragments, not sealed: neither side has a key",
             "bob      has the offer after ",
             "alice    has the answer after ",
             "both     have a direct path: 127.0.0.1:",

@@ -253,7 +253,7 @@ LAYOUT: dict[Kind, tuple[tuple[str, FieldType], ...]] = {
     Kind.PONG: (("transaction", _TRANSACTION), ("observed", _ADDRESS)),
     Kind.REGISTER: (
         ("session", _SESSION), ("transaction", _TRANSACTION), ("identifier", _IDENTIFIER), ("cookie", _COOKIE),
-        ("ticket", _TICKET), ("signature", _SIGNATURE),
+        ("ticket", _TICKET), ("server", _ADDRESS), ("signature", _SIGNATURE),
     ),
     Kind.REGISTERED: (
         ("session", _SESSION), ("transaction", _TRANSACTION), ("observed", _ADDRESS), ("ttl", _U32),
@@ -1038,7 +1038,8 @@ class Client:
         if now >= self._cookie_until:  # the server may have changed its mind about it, or its address
             self._cookie = ZERO16
         self._send(Kind.REGISTER, session=self.session, transaction=self._register_transaction,
-                   identifier=self.identifier, cookie=self._cookie, ticket=self._ticket, signature=bytes(64))
+                   identifier=self.identifier, cookie=self._cookie, ticket=self._ticket, server=self.server,
+                   signature=bytes(64))
         self._register_at = now + self._jitter(self._register_rto)
         self._register_rto = min(REGISTER_RTO_MAX, self._register_rto * 2)
 

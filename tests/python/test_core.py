@@ -277,6 +277,7 @@ class CodecTest(unittest.TestCase):
         sample = {
             "session": one, "transaction": two, "reference": two, "offer": two, "identifier": ident, "target": ident,
             "source": ident, "cookie": one, "ticket": one, "signature": bytes(64), "observed": Address("192.0.2.1", 9),
+            "server": Address("192.0.2.2", 1066),
             "peer": Address("2001:db8::1", 65535), "ttl": 1, "timeout": 2, "maxblob": 3, "digest": bytes(8),
             "index": 0, "kind": 6, "bitmap": 1 << 63, "token": one, "code": 999, "detail": 255, "retry_after": 5,
         }
@@ -290,7 +291,7 @@ class CodecTest(unittest.TestCase):
         return result
 
     def test_every_kind_round_trips_at_the_size_of_section_2(self) -> None:
-        sizes = {"PING": 39, "REGISTER": 164, "PUNCH": 142, "PROBE": 71, "ERROR": 28, "ACK": 55, "REGISTERED": 83}
+        sizes = {"PING": 39, "REGISTER": 183, "PUNCH": 142, "PROBE": 71, "ERROR": 28, "ACK": 55, "REGISTERED": 83}
         for kind in Kind:
             if kind.name in sizes:
                 self.assertEqual(rt.fixed_size(kind), sizes[kind.name])
@@ -345,7 +346,8 @@ class CodecTest(unittest.TestCase):
         self.refused(ack[:44] + b"\0" + ack[45:], "bad_field", "bitmap")
         self.refused(ack[:20] + bytes(16) + ack[36:], "bad_field", "offer")
         register = rt.encode(Kind.REGISTER, session=bytes(16), transaction=bytes(16), cookie=bytes(16),
-                             ticket=bytes(16), identifier=b"i" * 16 + bytes(16), signature=bytes(64))
+                             ticket=bytes(16), identifier=b"i" * 16 + bytes(16), server=None,
+                             signature=bytes(64))
         self.refused(register[:36] + bytes(32) + register[68:], "bad_field", "identifier")
         rt.decode(register[:-1] + b"\1")  # the signature with a plain identifier is not looked at
         for size, field in ((0, "magic"), (1, "magic"), (2, "version"), (3, "kind")):

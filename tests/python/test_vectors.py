@@ -30,7 +30,7 @@ def as_text(value: Any) -> Any:
 
 def from_text(value: Any, name: str) -> Any:
     """The inverse: what ``encode`` takes."""
-    if name in ("observed", "peer"):
+    if name in ("observed", "peer", "server"):
         if value == "none":
             return None
         host, _, port = value.rpartition(":")

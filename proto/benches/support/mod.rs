@@ -2,16 +2,18 @@
 
 #![allow(dead_code, clippy::allow_attributes, reason = "each benchmark uses a part of it")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use roundtable_proto::identity::SecretKey;
-use roundtable_proto::server::{Config, Outcome, Path, Server};
+use roundtable_proto::identity::{Binding, SecretKey};
+use roundtable_proto::server::{Config, Outcome, Path, Server, Via};
 use roundtable_proto::wire::{
     self, Address, BlobKind, Cookie, Digest, FRAGMENT, Fragment, FragmentHead, Frame, Keepalive, OfferId,
     PeerId, Register, Session, Signature, Ticket, TransactionId, Zeros,
 };
 use roundtable_proto::{Instant, Seed};
 
+/// Where the clients reach the server.
+pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 1066);
 /// The transaction of every request.
 pub(crate) const ASKED: TransactionId = TransactionId([7; 16]);
 
@@ -33,7 +35,8 @@ impl Rig {
             ..Config::default()
         };
         let now = Instant::from_micros(1_000_000_000);
-        let server = Server::new(now, config, Seed::from_number(1));
+        let mut server = Server::new(now, config, Seed::from_number(1));
+        server.learn_local_address(Via::default(), SERVER);
         let mut rig = Self {
             server,
             now,
@@ -85,9 +88,10 @@ impl Rig {
         let Some(Frame::Challenge(challenge)) = answer(&mut self.server) else {
             unreachable!("no CHALLENGE")
         };
-        let sign = |key: &SecretKey| key.sign_register(&challenge.cookie, &challenge.observed);
+        let (cookie, observed, server) = (challenge.cookie, challenge.observed, Address::from(SERVER));
+        let sign = |key: &SecretKey| key.sign_register(&Binding { cookie, observed, server });
         let signature = key.map_or(Signature::NONE, sign);
-        register(identifier, challenge.cookie, Ticket::NONE, signature)
+        register(identifier, cookie, Ticket::NONE, signature)
     }
 
     /// Registers a keyed peer, and returns a REGISTER that shows its ticket in place of a session and a signature.
@@ -170,8 +174,8 @@ pub(crate) fn first_register(identifier: PeerId) -> Vec<u8> {
 }
 
 fn register(identifier: PeerId, cookie: Cookie, ticket: Ticket, signature: Signature) -> Vec<u8> {
-    let (session, transaction) = (Session::NONE, ASKED);
-    Frame::Register(Register { session, transaction, identifier, cookie, ticket, signature }).to_vec()
+    let (session, transaction, server) = (Session::NONE, ASKED, Address::from(SERVER));
+    Frame::Register(Register { session, transaction, identifier, cookie, ticket, server, signature }).to_vec()
 }
 
 /// A KEEPALIVE with a session that nobody has.

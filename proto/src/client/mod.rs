@@ -45,7 +45,7 @@ use self::sealing::Sealing;
 use self::sending::To;
 use crate::identity::Identity;
 use crate::keyed::Generator;
-use crate::wire::{self, OfferId, PeerId};
+use crate::wire::{self, Address, OfferId, PeerId};
 use crate::{Instant, Seed};
 
 /// Separates the client's draws from whatever else is drawn from the same seed.
@@ -58,6 +58,9 @@ const SEAL_PURPOSE: u8 = 0xC2;
 pub struct Config {
     /// The server's address; only frames from there are the server's.
     pub server: SocketAddr,
+    /// What the server itself is called, where that is not `server`: behind a NAT64 of the network's own prefix, or a
+    /// local forwarder. A signed REGISTER names it. SPEC 5
+    pub known_as: SocketAddr,
     /// Who this client is: a plain identifier, or a key.
     pub identity: Identity,
     /// Seconds since 1970-01-01T00:00:00Z at the moment that [`Client::new`] is given. What is sealed is dated. SPEC 13
@@ -68,7 +71,7 @@ impl Config {
     /// Names the server, who to be, and the time in Unix seconds at the moment that [`Client::new`] is given.
     #[must_use]
     pub fn new(server: SocketAddr, identity: impl Into<Identity>, unix_time: u64) -> Self {
-        Self { server, identity: identity.into(), unix_time }
+        Self { server, known_as: server, identity: identity.into(), unix_time }
     }
 }
 
@@ -106,7 +109,7 @@ impl Client {
             server: config.server,
             calls: Calls::new(config.identity.identifier()),
             sealing: Sealing::new(now, &config.identity, config.unix_time, entropy),
-            registration: Registration::new(now, config.identity),
+            registration: Registration::new(now, config.identity, Address::from(config.known_as)),
             pinging: Pinging::default(),
             random: Generator::new(seed.key(CLIENT_PURPOSE)),
             out: Output::new(config.server),

@@ -14,7 +14,7 @@ use super::output::Output;
 use super::request::{Proof, Request, jittered};
 use super::rtt::{Rtt, doubled};
 use crate::Instant;
-use crate::identity::Identity;
+use crate::identity::{Binding, Identity};
 use crate::keyed::Generator;
 use crate::wire::{
     Address, BLOB_MAX, Challenge, Cookie, Frame, Keepalive, Refusal, Register, Registered, Session,
@@ -25,6 +25,8 @@ use crate::wire::{
 #[derive(Debug)]
 pub(super) struct Registration {
     identity: Identity,
+    /// What the server is called: signed.
+    server: Address,
     ticket: Ticket,
     /// When the ticket was given.
     proved: Instant,
@@ -85,9 +87,10 @@ pub(super) enum Change {
 }
 
 impl Registration {
-    pub(super) fn new(now: Instant, identity: Identity) -> Self {
+    pub(super) fn new(now: Instant, identity: Identity, server: Address) -> Self {
         Self {
             identity,
+            server,
             ticket: Ticket::NONE,
             proved: now,
             held: Held::Nothing,
@@ -384,10 +387,11 @@ impl Registration {
         }
         let (observed, rtt) = (self.observed, self.rtt);
         let session = self.session().unwrap_or(Session::NONE);
-        let (identity, ticket) = (&self.identity, self.ticket);
+        let (identity, ticket, server) = (&self.identity, self.ticket, self.server);
         let register = |transaction, cookie, signature| {
             let identifier = identity.identifier();
-            Frame::Register(Register { session, transaction, identifier, cookie, ticket, signature })
+            let request = Register { session, transaction, identifier, cookie, ticket, server, signature };
+            Frame::Register(request)
         };
         let mut silence = |times| jittered(doubled(RTO_INITIAL, times, REGISTER_RTO_MAX), random);
         let (request, frame, wait) = match &mut self.state {
@@ -398,8 +402,9 @@ impl Registration {
                 (request, frame, wait)
             }
             State::Proving { request, proof } => {
-                let signature = identity.sign_register(&proof.cookie, &proof.observed);
-                let frame = register(request.transaction, proof.cookie, signature);
+                let Proof { cookie, observed, .. } = *proof;
+                let signature = identity.sign_register(&Binding { cookie, observed, server });
+                let frame = register(request.transaction, cookie, signature);
                 let wait = silence(request.times);
                 (request, frame, wait)
             }

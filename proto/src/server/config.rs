@@ -1,5 +1,6 @@
 //! The limits that an operator sets.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::ticket::TicketSecret;
@@ -23,6 +24,9 @@ pub struct Config {
     pub plain_ids: bool,
     /// Signatures of keyed identifiers checked in a second, at most: what registrations may take from relaying.
     pub signature_checks: u32,
+    /// Addresses under which clients call this server, besides the local ones that the driver tells. Behind address
+    /// translation nothing is refused with WRONG_SERVER while this is empty. SPEC 5
+    pub public_addresses: Vec<SocketAddr>,
     /// A secret that outlives the process, for tickets that do; `None`: they end with the process.
     pub tickets: Option<TicketSecret>,
     /// How long an offer waits for its answer.
@@ -42,6 +46,7 @@ impl Default for Config {
             max_blob: BLOB_MAX as u32,
             plain_ids: true,
             signature_checks: 5000,
+            public_addresses: Vec::new(),
             tickets: None,
             offer_timeout: Duration::from_secs(30),
             benchmarks: false,

@@ -27,6 +27,7 @@ mod budget;
 mod config;
 mod cookie;
 mod index;
+mod names;
 mod offers;
 mod outbox;
 mod outcome;
@@ -40,10 +41,12 @@ mod ticket;
 mod wheel;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use config::Config;
 pub use cookie::COOKIE_LIFETIME;
+pub use names::may_be_translated;
 pub use outbox::Transmit;
 pub use outcome::{Counters, DropReason, Event, Outcome};
 pub use path::{Path, Via};
@@ -58,6 +61,7 @@ use crate::wire::{
 };
 use budget::Budget;
 use cookie::Cookies;
+use names::Names;
 use offers::{Offer, Offers, Stage};
 use outbox::Outbox;
 use path::Endpoint;
@@ -82,6 +86,7 @@ pub struct Server {
     registry: Registry,
     offers: Offers,
     tickets: Tickets,
+    names: Names,
     /// Signatures that may be checked.
     checks: Budget,
     jitter: Generator,
@@ -124,6 +129,7 @@ impl Server {
             registry: Registry::new(now, config.max_peers, &seed),
             offers: Offers::new(now, config.max_offers, &seed),
             tickets: Tickets::new(now, &seed, config.tickets),
+            names: Names::new(&config.public_addresses),
             checks: Budget::new(config.signature_checks),
             jitter: Generator::new(seed.key(b'j')),
             tokens: seed.key(b't'),
@@ -132,6 +138,12 @@ impl Server {
             counters: Counters::default(),
             config,
         }
+    }
+
+    /// Takes the local address and port that `via` stands for: the driver tells each before the first datagram that
+    /// comes that way. A signed REGISTER must name it. SPEC 5
+    pub fn learn_local_address(&mut self, via: Via, address: SocketAddr) {
+        self.names.learn(via, address);
     }
 
     /// Takes one datagram. Drain [`Server::poll_transmit`] before the next, or after a few: what one received train

@@ -7,7 +7,7 @@ use super::path::{Endpoint, Path};
 use super::registry::{PEER_TTL, PeerSlot};
 use super::{Event, Outcome, Refused, Server};
 use crate::Instant;
-use crate::identity::verify_register;
+use crate::identity::{Binding, verify_register};
 use crate::wire::{
     Address, BENCHMARK_ID, BENCHMARKS_AGREED, ErrorCode, Frame, Kind, Register, Registered, Ticket,
 };
@@ -99,12 +99,15 @@ impl Server {
     }
 
     /// Checks that the sender may use the identifier: a plain one needs no proof, a keyed one a ticket of this
-    /// address, or a signature, of which only so many are checked in a second.
+    /// address, or a signature made for this server, of which only so many are checked in a second.
     fn check_possession(&mut self, applicant: &Applicant<'_>) -> Result<(), Refused> {
         let Applicant { now, path, source, register, .. } = *applicant;
         let identifier = &register.identifier;
         if identifier.is_plain() || self.tickets.verify(now, identifier, &source, &register.ticket) {
             return Ok(());
+        }
+        if !self.names.is_own(path.via, &register.server) {
+            return Err(ErrorCode::WrongServer.into());
         }
         if !self.checks.take(now) {
             let (least, most) = CHECK_RETRY;
@@ -113,8 +116,9 @@ impl Server {
             return Err(Refused { retry_after, ..Refused::from(ErrorCode::RateLimited) });
         }
         self.counters.signatures_checked += 1;
-        let observed = Address::from(path.remote);
-        verify_register(identifier, &register.cookie, &observed, &register.signature)
+        let (cookie, server) = (register.cookie, register.server);
+        let binding = Binding { cookie, observed: Address::from(path.remote), server };
+        verify_register(identifier, &binding, &register.signature)
             .map_err(|_| Refused::from(ErrorCode::BadSignature))
     }
 

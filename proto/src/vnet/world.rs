@@ -22,6 +22,10 @@ pub const SERVER_V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 
 pub const SERVER_V6: SocketAddr =
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), SERVER_PORT);
 
+/// How datagrams to [`SERVER_V4`] and [`SERVER_V6`] come.
+const VIA_V4: Via = Via(1);
+const VIA_V6: Via = Via(2);
+
 /// Deadlines that an engine may ask for at one and the same moment; beyond that it spins.
 const SPIN_MAX: u32 = 10_000;
 
@@ -164,7 +168,9 @@ impl World {
         if self.server.is_none() {
             let seed = self.random.seed();
             self.ledger = Ledger::new(&self.config);
-            let server = Server::new(self.now, self.config.clone(), seed);
+            let mut server = Server::new(self.now, self.config.clone(), seed);
+            server.learn_local_address(VIA_V4, SERVER_V4);
+            server.learn_local_address(VIA_V6, SERVER_V6);
             self.set_server_due(server.poll_timeout());
             self.server = Some(server);
         }
@@ -300,7 +306,7 @@ impl World {
         self.trace.see(&Tapped { at: self.now, point: Point::Server, from, to, contents });
         let server = self.server.as_mut()?;
         let before = Sizes::of(server);
-        let outcome = server.handle_datagram(self.now, Path { remote: from, via: Via::default() }, contents);
+        let outcome = server.handle_datagram(self.now, Path { remote: from, via: way(from) }, contents);
         let sent = drained(server);
         let handled = Handled { now: self.now, from, contents, outcome, sent: &sent, before };
         let verdict = self.ledger.handled(&handled, server);
@@ -391,4 +397,11 @@ fn drained(server: &mut Server) -> Vec<Sent> {
         sent.extend(transmit.datagrams().map(|datagram| Sent { to, contents: datagram.to_vec() }));
     }
     sent
+}
+
+const fn way(from: SocketAddr) -> Via {
+    match from {
+        SocketAddr::V4(_) => VIA_V4,
+        SocketAddr::V6(_) => VIA_V6,
+    }
 }

@@ -87,6 +87,8 @@ bodies! {
         cookie: Cookie,
         /// Of the last REGISTERED, or [`Ticket::NONE`].
         ticket: Ticket,
+        /// Where the client sends this, as it knows the server; signed, so that no other server can use it.
+        server: Address,
         /// Proof of possession of a keyed identifier.
         signature: Signature,
     }

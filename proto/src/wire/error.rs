@@ -159,6 +159,8 @@ codes! {
     RateLimited = 15, "RATE_LIMITED";
     /// Caller and target are the same.
     OfferToSelf = 16, "OFFER_TO_SELF";
+    /// The signed REGISTER was made for another server.
+    WrongServer = 17, "WRONG_SERVER";
 }
 
 impl ErrorCode {

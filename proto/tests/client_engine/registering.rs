@@ -46,6 +46,7 @@ fn registering_takes_a_zero_cookie_a_challenge_and_the_cookie() {
         identifier: identifier(1),
         cookie: Cookie::NONE,
         ticket: Ticket::NONE,
+        server: Address::from(address(SERVER)),
         signature: Signature::NONE,
     };
     assert_eq!(first, expected);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use roundtable_proto::server::Outcome;
-use roundtable_proto::vnet::{Point, Tapped, World};
+use roundtable_proto::vnet::{Point, SERVER_V4, SERVER_V6, Tapped, World};
 use roundtable_proto::wire::{
     self, Ack, Address, Arrived, BlobKind, Cookie, DATAGRAM_MAX, Digest, FRAGMENT, Fragment, FragmentHead,
     Frame, Keepalive, OfferId, PeerId, Ping, Punch, Register, Session, Signature, Ticket, TransactionId,
@@ -247,6 +247,7 @@ impl Rogue {
             identifier,
             cookie: cookie.unwrap_or(Cookie::NONE),
             ticket: Ticket::NONE,
+            server: if world.random().chance(0.2) { SERVER_V6 } else { SERVER_V4 }.into(),
             signature: Signature::NONE,
         };
         world.inject(self.address, &Frame::Register(register).to_vec())

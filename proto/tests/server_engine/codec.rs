@@ -111,6 +111,7 @@ impl Fields {
                 identifier,
                 cookie,
                 ticket: Ticket::NONE,
+                server: observed,
                 signature,
             }),
             Kind::Keepalive => Frame::Keepalive(keepalive),

@@ -1,7 +1,7 @@
 //! What is counted and told to the operator.
 
 use roundtable_proto::server::{Config, DropReason, Event, Outcome};
-use roundtable_proto::wire::{BlobKind, ErrorCode, Kind, Session};
+use roundtable_proto::wire::{Address, BlobKind, ErrorCode, Frame, Kind, Register, Session};
 
 use crate::rig::*;
 
@@ -22,6 +22,9 @@ fn every_refusal_that_this_server_can_give_is_counted_under_its_code() {
         let cookie = rig.cookie(CAFE);
         rig.frame(CAFE, &register(Session::NONE, identifier, cookie));
     }
+    let cookie = rig.cookie(CAFE);
+    let Frame::Register(nowhere) = register(Session::NONE, keyed(1), cookie) else { unreachable!() };
+    rig.frame(CAFE, &Frame::Register(Register { server: Address::NONE, ..nowhere }));
     rig.frame(ALICE, &offer(alice, call(2), id(9)));
     rig.frame(ALICE, &ack(alice, call(9)));
     rig.frame(CAROL, &offer(carol, call(1), id(1)));
@@ -78,7 +81,7 @@ fn frames_and_bytes_are_counted_by_kind_and_direction() {
         assert_eq!(counters.received(*kind), expected(&received), "{}", kind.name());
         assert_eq!(counters.sent(*kind), expected(&sent), "{}", kind.name());
     }
-    assert_eq!((counters.datagrams_in, counters.bytes_in), (7, 4 * 164 + 2 * 131 + 142));
+    assert_eq!((counters.datagrams_in, counters.bytes_in), (7, 4 * 183 + 2 * 131 + 142));
     assert_eq!((counters.datagrams_out, counters.bytes_out), (8, 2 * 55 + 2 * 83 + 2 * 103 + 2 * 71));
     assert_eq!((counters.answered, counters.challenged, counters.relayed), (2, 2, 3));
 }

@@ -39,6 +39,7 @@ pub(crate) fn register(session: Session, identifier: PeerId, cookie: Cookie) -> 
         identifier,
         cookie,
         ticket: Ticket::NONE,
+        server: "192.0.2.1:1066".parse().unwrap(),
         signature,
     })
 }

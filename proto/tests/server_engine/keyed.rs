@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use roundtable_proto::Seed;
-use roundtable_proto::identity::SecretKey;
+use roundtable_proto::identity::{Binding, SecretKey};
 use roundtable_proto::server::{
-    Config, Event, Outcome, PEER_TTL, PEER_TTL_SLACK, TICKET_LIFETIME, TicketSecret,
+    Config, Event, Outcome, PEER_TTL, PEER_TTL_SLACK, TICKET_LIFETIME, TicketSecret, Via,
 };
 use roundtable_proto::wire::{
     self, Address, Cookie, ErrorCode, Frame, Kind, PeerId, Register, Registered, Session, Signature, Ticket,
@@ -18,8 +18,17 @@ fn key(number: u8) -> SecretKey {
     SecretKey::from_seed(&[number; 32]).unwrap()
 }
 
+/// What the clients here call the server, whose rig does not tell it its address.
+fn called() -> Address {
+    "192.0.2.1:1066".parse().unwrap()
+}
+
+fn signature(key: &SecretKey, cookie: Cookie, observed: SocketAddr) -> Signature {
+    key.sign_register(&Binding { cookie, observed: Address::from(observed), server: called() })
+}
+
 fn signed(key: &SecretKey, session: Session, cookie: Cookie, observed: SocketAddr) -> Frame<'static> {
-    let signature = key.sign_register(&cookie, &Address::from(observed));
+    let signature = signature(key, cookie, observed);
     with_proof(key.identifier(), session, cookie, Ticket::NONE, signature)
 }
 
@@ -30,7 +39,8 @@ fn with_proof(
     ticket: Ticket,
     signature: Signature,
 ) -> Frame<'static> {
-    Frame::Register(Register { session, transaction: ASKED, identifier, cookie, ticket, signature })
+    let (transaction, server) = (ASKED, called());
+    Frame::Register(Register { session, transaction, identifier, cookie, ticket, server, signature })
 }
 
 fn registered(sent: &[Sent]) -> Registered {
@@ -65,14 +75,48 @@ fn nobody_else_registers_it() {
     let mut rig = Rig::new();
     let owner = key(1);
     let cookie = rig.cookie(CAROL);
-    let of_another_key = key(2).sign_register(&cookie, &Address::from(CAROL));
-    let of_another_cookie = owner.sign_register(&Cookie([9; 16]), &Address::from(CAROL));
-    let of_another_address = owner.sign_register(&cookie, &Address::from(ALICE));
-    for signature in [Signature::NONE, of_another_key, of_another_cookie, of_another_address] {
+    let of_another_key = signature(&key(2), cookie, CAROL);
+    let of_another_cookie = signature(&owner, Cookie([9; 16]), CAROL);
+    let of_another_address = signature(&owner, cookie, ALICE);
+    let binding =
+        Binding { cookie, observed: Address::from(CAROL), server: "192.0.2.2:1066".parse().unwrap() };
+    let of_another_server = owner.sign_register(&binding);
+    for signature in
+        [Signature::NONE, of_another_key, of_another_cookie, of_another_address, of_another_server]
+    {
         let frame = with_proof(owner.identifier(), Session::NONE, cookie, Ticket::NONE, signature);
         refused(&mut rig, CAROL, &frame, ErrorCode::BadSignature);
     }
     assert_eq!(rig.server.peers(), 0);
+}
+
+/// A malicious server hands another server's cookie to its client, and takes the signature there.
+#[test]
+fn a_signature_made_for_another_server_is_refused_by_name() {
+    let own = called().socket_addr().unwrap();
+    let elsewhere: SocketAddr = "192.0.2.2:1066".parse().unwrap();
+    for (local, public, taken) in [
+        (None, vec![own], true),
+        (None, vec![elsewhere], false),
+        (Some(own), vec![], true),
+        (Some(elsewhere), vec![], false),
+        (Some(elsewhere), vec![own], true),
+        (Some(SocketAddr::new(own.ip(), 1067)), vec![], false),
+    ] {
+        let mut rig = Rig::with(Config { public_addresses: public.clone(), ..small() });
+        if let Some(local) = local {
+            rig.server.learn_local_address(Via::default(), local);
+        }
+        let cookie = rig.cookie(ALICE);
+        let frame = signed(&key(1), Session::NONE, cookie, ALICE);
+        if taken {
+            registered(&rig.frame(ALICE, &frame));
+        } else {
+            refused(&mut rig, ALICE, &frame, ErrorCode::WrongServer);
+        }
+        let checked = rig.server.counters().signatures_checked;
+        assert_eq!((rig.server.peers(), checked), (taken.into(), taken.into()), "{local:?} {public:?}");
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use roundtable_proto::wire::{
-    self, BENCHMARK_ID, BENCHMARKS_AGREED, Cookie, ErrorCode, Frame, Register, Session, Signature, Ticket,
-    TransactionId,
+    self, Address, BENCHMARK_ID, BENCHMARKS_AGREED, Cookie, ErrorCode, Frame, Register, Session, Signature,
+    Ticket, TransactionId,
 };
 
 use crate::probe::failure::Failure;
@@ -44,6 +44,7 @@ fn has_agreed(server: SocketAddr) -> io::Result<bool> {
         identifier: BENCHMARK_ID,
         cookie: Cookie::NONE,
         ticket: Ticket::NONE,
+        server: Address::from(server),
         signature: Signature::NONE,
     };
     for _ in 0..TRIES {

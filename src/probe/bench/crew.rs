@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use roundtable_proto::Seed;
-use roundtable_proto::identity::SecretKey;
+use roundtable_proto::identity::{Binding, SecretKey};
 use roundtable_proto::wire::{
     Ack, Address, Arrived, BENCHMARK_ID, BlobKind, Challenge, Cookie, Digest, FRAGMENT, Fragment,
     FragmentHead, Frame, Keepalive, OfferId, PeerId, Ping, Register, Session, Signature, Ticket,
@@ -88,28 +88,31 @@ impl Crew {
 
     /// REGISTER without a cookie.
     pub(super) fn first_register(&self, tag: Tag) -> Frame<'static> {
-        self.register(tag, Cookie::NONE, Signature::NONE)
+        self.register(tag, Cookie::NONE, Address::NONE, Signature::NONE)
     }
 
-    /// REGISTER with what a CHALLENGE gave, to the server at `_server`.
+    /// REGISTER with what a CHALLENGE gave, to the server at `server`.
     pub(super) fn second_register(
         &self,
         tag: Tag,
         challenge: &Challenge,
-        _server: SocketAddr,
+        server: SocketAddr,
     ) -> Frame<'static> {
-        let sign = |key: &SecretKey| key.sign_register(&challenge.cookie, &challenge.observed);
+        let (cookie, observed) = (challenge.cookie, challenge.observed);
+        let binding = Binding { cookie, observed, server: Address::from(server) };
+        let sign = |key: &SecretKey| key.sign_register(&binding);
         let signature = self.key(tag.peer).map_or(Signature::NONE, sign);
-        self.register(tag, challenge.cookie, signature)
+        self.register(tag, cookie, binding.server, signature)
     }
 
-    fn register(&self, tag: Tag, cookie: Cookie, signature: Signature) -> Frame<'static> {
+    fn register(&self, tag: Tag, cookie: Cookie, server: Address, signature: Signature) -> Frame<'static> {
         Frame::Register(Register {
             session: Session::NONE,
             transaction: TransactionId(tag.to_bytes()),
             identifier: self.identifier(tag.peer),
             cookie,
             ticket: Ticket::NONE,
+            server,
             signature,
         })
     }

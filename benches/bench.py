@@ -104,6 +104,14 @@ class Runner:
         """Returns the median of the ratios, round by round."""
         return self.results[name]["median"][target]["ratio"]
 
+    def busy(self, name, target):
+        """Returns the share of the time that the target was on its core: below one it slept and was woken, which is in its cost."""
+        rounds = [told for told in self.results[name]["round"] if told["target"] == target]
+        return statistics.median(told["cpu_ns_each"] * told["answered"] / told["seconds"] / 1e9 for told in rounds)
+
+    def load_cost(self, name, target):
+        return statistics.median(told["load_ns_each"] for told in self.results[name]["round"] if told["target"] == target)
+
     def lost(self, name):
         rounds = [told for told in self.results[name]["round"] if told["target"] == "server"]
         return sum(told["lost"] + told["refused"] for told in rounds)
@@ -255,6 +263,12 @@ def other_rows(run):
     for name, what in names.items():
         lines.append(f"| {what} | {run.cost(name):.0f} ns | {run.cost(name, 1):.0f} ns | {run.ratio(name):.2f} |")
     lines.append(f"| KEEPALIVE, 1,000 peers, floor with recvfrom and sendto | {run.cost('keepalive 1000'):.0f} ns | {run.cost('keepalive 1000', 2):.0f} ns | {run.ratio('keepalive 1000', 2):.2f} |")
+    lines += ["", "How busy the cores were: a server that is not busy all the time sleeps and is woken, and that is in its cost, as in the floor's.", ""]
+    lines += ["| row | server busy | floor busy | load, each | load against the floor, each |", "|---|---|---|---|---|"]
+    for name, told in run.results.items():
+        if isinstance(told, dict) and "median" in told:
+            shares = f"{run.busy(name, 'server'):.0%} | {run.busy(name, 'floor 1'):.0%}"
+            lines.append(f"| {name} | {shares} | {run.load_cost(name, 'server'):.0f} ns | {run.load_cost(name, 'floor 1'):.0f} ns |")
     lines += ["", "| engine alone | 1,000 peers | 1,000,000 peers |", "|---|---|---|"]
     alone = run.results["engine"]
     for name in ("keepalive", "offer", "foreign", "malformed", "stale"):
@@ -279,7 +293,7 @@ def million_lines(run):
     return lines
 
 
-def machine(started):
+def machine():
     commit = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
     model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     compiler = subprocess.run(["rustc", "--version"], stdout=subprocess.PIPE, text=True).stdout.strip()
@@ -289,7 +303,7 @@ def machine(started):
         "commit": commit,
         "compiler": compiler,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "load average": f"{started[0]:.1f} at the start, {os.getloadavg()[0]:.1f} at the end",
+        "load average": f"{os.getloadavg()[0]:.1f} at the start",
     }
 
 
@@ -300,11 +314,11 @@ def main():
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    started = os.getloadavg()
+    facts = machine()
     run = Runner(options.bin.resolve(), options.out, options.quick)
     measure_all(run)
     rows = table(run)
-    facts = machine(started)
+    facts["load average"] += f", {os.getloadavg()[0]:.1f} at the end"
     if options.quick:
         facts["kind"] = "a quick run: a tenth of the datagrams, one round"
     (options.out / "results.json").write_text(json.dumps({"machine": facts, "results": run.results}, indent=1) + "\n")

@@ -97,6 +97,30 @@ fn answer(socket: &UdpSocket, transaction: TransactionId) -> io::Result<Answer> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Server;
+    use crate::config::Config;
+
+    #[test]
+    fn only_a_server_that_says_so_has_agreed() {
+        for benchmarks in [true, false] {
+            let (tell, address) = std::sync::mpsc::channel();
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let server = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let localaddress = Some(std::net::Ipv4Addr::LOCALHOST.into());
+                    let config = Config { localport: 0, localaddress, benchmarks, ..Config::default() };
+                    let server = Server::bind(&config).unwrap();
+                    tell.send(server.local_addr()).unwrap();
+                    let shutdown = async { drop(stopped.await) };
+                    server.run(shutdown).await.unwrap();
+                });
+            });
+            assert_eq!(has_agreed(address.recv().unwrap()).unwrap(), benchmarks);
+            drop(stop);
+            server.join().unwrap();
+        }
+    }
 
     #[test]
     fn only_addresses_of_this_machine_are_local() {

@@ -19,7 +19,7 @@ pub(super) const PEERS_MAX: u32 = 16_000_000;
             malformed and stale (without a live session; stale is challenged). Of foreign and malformed every 64th is a PING.\n\n\
             With --json:\n\
             registered: peers, lost, seconds, cpu_ns_each, resident_before, resident\n\
-            round: number, target, sent, answered, lost, refused, seconds, cpu_ns_each, load_ns_each, p50_us, p99_us, p999_us, max_us\n\
+            round: number, target, sent, answered, lost, refused, received, seconds, cpu_ns_each, load_ns_each, p50_us, p99_us, p999_us, max_us\n\
             median: target, cpu_ns_each, p50_us, p99_us, p999_us, ratio\n\
             done: resident"
 )]

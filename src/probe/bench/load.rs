@@ -160,7 +160,7 @@ impl Load {
             latencies: Histogram::new(),
         };
         let run = Run { load: self, sockets, plan, start: Instant::now(), tally };
-        let tally = run.to_the_end(&mut arrivals);
+        let tally = run.until_over(&mut arrivals);
         self.arrivals = arrivals;
         tally
     }
@@ -174,7 +174,7 @@ impl Load {
 }
 
 impl Run<'_> {
-    fn to_the_end(mut self, arrivals: &mut Arrivals) -> io::Result<Tally> {
+    fn until_over(mut self, arrivals: &mut Arrivals) -> io::Result<Tally> {
         let mut heard = Instant::now();
         // What PATIENCE has given up.
         let mut given_up = 0;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::probe::failure::Failure;
 
@@ -33,11 +33,11 @@ impl Process {
     }
 }
 
-fn number(file: &PathBuf, find: impl Fn(&str) -> Option<u64>) -> Result<u64, Failure> {
+fn number(file: &Path, find: impl Fn(&str) -> Option<u64>) -> Result<u64, Failure> {
     let text = fs::read_to_string(file).map_err(|error| failed(file, error))?;
     find(&text).ok_or_else(|| failed(file, io::ErrorKind::InvalidData.into()))
 }
 
-fn failed(file: &PathBuf, error: io::Error) -> Failure {
-    Failure::File { path: file.clone(), error }
+fn failed(file: &Path, error: io::Error) -> Failure {
+    Failure::File { path: file.to_owned(), error }
 }

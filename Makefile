@@ -16,10 +16,10 @@ PYTHON := $(VENV)/bin/python3
 EVERYTHING := --workspace --all-features $(CARGO_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev demo test fuzz lint doc deny install clean
+.PHONY: help build run dev demo test fuzz bench bench-check bench-record lint doc deny install clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the programs for release, into bin/
 	cargo build --release $(CARGO_FLAGS) $(PROGRAMS:%=--bin %)
@@ -55,6 +55,20 @@ FUZZ_SECONDS ?= 60
 fuzz: ## fuzz decoder, server and client engine with new seeds for FUZZ_SECONDS (60) each
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} \
 		cargo test --release -p roundtable-proto --test fuzz $(CARGO_FLAGS) -- --nocapture
+
+# BENCH=quick takes a minute or two in place of a quarter of an hour, and its figures are rough.
+BENCH ?= full
+# Where the report goes.
+BENCH_OUT ?= $(TARGET)/bench
+
+bench: build ## measure every figure beside a bare echo, into target/bench/report.md (BENCH=quick: a short run)
+	python3 benches/bench.py --bin bin --out $(BENCH_OUT) $(if $(filter quick,$(BENCH)),--quick)
+
+bench-check: ## count the instructions of the engine's paths; more than 3 % above benches/instructions.json fails
+	python3 benches/instructions.py
+
+bench-record: ## write benches/instructions.json anew
+	python3 benches/instructions.py --record
 
 lint: ## check format and lints; warnings are errors
 	cargo fmt --all --check

@@ -74,6 +74,8 @@ pub struct Config {
     pub signaturechecks: SignatureChecks,
     /// The file that keeps the secret of tickets over a restart; unset: the secret ends with the process.
     pub secretfile: Option<PathBuf>,
+    /// Whether `roundtable-probe bench` may load this server from another machine.
+    pub benchmarks: bool,
 }
 
 impl Default for Config {
@@ -92,6 +94,7 @@ impl Default for Config {
             plainids: true,
             signaturechecks: SignatureChecks::constant::<5000>(),
             secretfile: None,
+            benchmarks: false,
         }
     }
 }
@@ -174,7 +177,7 @@ mod tests {
         let text = "loglevel: debug\nlogfile: /tmp/log\nlocalport: 0\ntimeout: 3600\nlocaladdress: '::1'\n\
                     publicaddress: 192.0.2.1\n\
                     maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n\
-                    signaturechecks: 7\nsecretfile: /tmp/secret\n";
+                    signaturechecks: 7\nsecretfile: /tmp/secret\nbenchmarks: true\n";
         let expected = Config {
             loglevel: LogLevel::Debug,
             logfile: Some("/tmp/log".into()),
@@ -189,6 +192,7 @@ mod tests {
             plainids: false,
             signaturechecks: SignatureChecks::constant::<7>(),
             secretfile: Some("/tmp/secret".into()),
+            benchmarks: true,
         };
         assert_eq!(Config::from_yaml(text, Path::new("c")).unwrap(), expected);
         assert_eq!(expected.offer_timeout(), Duration::from_secs(3600));

@@ -71,11 +71,12 @@ pub enum Key {
     PlainIds,
     SignatureChecks,
     SecretFile,
+    Benchmarks,
 }
 
 impl Key {
     /// Every key, in the order of the shipped file.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::LogLevel,
         Self::LogFile,
         Self::LocalPort,
@@ -89,6 +90,7 @@ impl Key {
         Self::PlainIds,
         Self::SignatureChecks,
         Self::SecretFile,
+        Self::Benchmarks,
     ];
 
     /// The name used in the file.
@@ -108,6 +110,7 @@ impl Key {
             Self::PlainIds => "plainids",
             Self::SignatureChecks => "signaturechecks",
             Self::SecretFile => "secretfile",
+            Self::Benchmarks => "benchmarks",
         }
     }
 
@@ -131,7 +134,7 @@ impl Key {
                 Allowed::Number { min: MaxPeerOffers::MIN, max: MaxPeerOffers::MAX, unit: "offers" }
             }
             Self::MaxBlob => Allowed::Number { min: MaxBlob::MIN, max: MaxBlob::MAX, unit: "bytes" },
-            Self::PlainIds => Allowed::Boolean,
+            Self::PlainIds | Self::Benchmarks => Allowed::Boolean,
         }
     }
 

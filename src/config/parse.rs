@@ -133,6 +133,7 @@ fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
         Key::PlainIds => config.plainids = boolean(key, found)?,
         Key::SignatureChecks => config.signaturechecks = ranged(key, found)?,
         Key::SecretFile => config.secretfile = path(key, found)?,
+        Key::Benchmarks => config.benchmarks = boolean(key, found)?,
     }
     Ok(())
 }
@@ -201,7 +202,7 @@ mod tests {
     }
 
     const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, publicaddress, maxpeers, \
-                         maxoffers, maxpeeroffers, maxblob, plainids, signaturechecks, secretfile";
+                         maxoffers, maxpeeroffers, maxblob, plainids, signaturechecks, secretfile, benchmarks";
 
     #[test]
     fn text_without_any_key_gives_the_defaults() {

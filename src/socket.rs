@@ -42,6 +42,8 @@ pub(crate) struct Socket {
     io: UdpSocket,
     state: UdpSocketState,
     is_v6: bool,
+    /// Bound to one address, from which everything goes.
+    has_one_address: bool,
     /// The local address of [`Via`] n + 1; 0 stands for none.
     locals: Vec<IpAddr>,
     /// Of these, how many [`Socket::poll_local`] has given.
@@ -64,7 +66,8 @@ impl Socket {
         let io = UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new((&io).into())?;
         let is_v6 = io.local_addr()?.is_ipv6();
-        Ok(Self { io, state, is_v6, locals: Vec::new(), told: 0 })
+        let has_one_address = address.is_some_and(|address| !address.is_unspecified());
+        Ok(Self { io, state, is_v6, has_one_address, locals: Vec::new(), told: 0 })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -122,6 +125,9 @@ impl Socket {
 
     /// Sends a train. Does not wait: where the kernel has no room, the datagrams are lost as on any busy link.
     pub(crate) fn send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        if self.has_one_address && transmit.contents.len() <= transmit.segment_size {
+            return self.send_plainly(transmit);
+        }
         let longest = self.state.max_gso_segments().max(1) * transmit.segment_size;
         for contents in transmit.contents.chunks(longest) {
             let transmit = quinn_udp::Transmit {
@@ -134,6 +140,11 @@ impl Socket {
             self.io.try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &transmit))?;
         }
         Ok(())
+    }
+
+    /// Sends one datagram without control messages, which cost a seventh of an answer: there is no source to choose.
+    fn send_plainly(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.io.try_send_to(transmit.contents, self.destination(transmit.path.remote)).map(drop)
     }
 
     fn via(&mut self, local: Option<IpAddr>) -> Via {

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::{MaxBlob, MaxOffers, MaxPeerOffers, MaxPeers, SignatureChecks, Timeout};
+use super::{
+    MaxBlob, MaxOffers, MaxPeerOffers, MaxPeers, OfferRate, PeerRate, RegisterRate, RegisterTotal,
+    SignatureChecks, StrangerRate, Timeout,
+};
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,12 +73,17 @@ pub enum Key {
     MaxBlob,
     PlainIds,
     SignatureChecks,
+    StrangerRate,
+    RegisterRate,
+    RegisterTotal,
+    PeerRate,
+    OfferRate,
     SecretFile,
 }
 
 impl Key {
     /// Every key, in the order of the shipped file.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::LogLevel,
         Self::LogFile,
         Self::LocalPort,
@@ -88,6 +96,11 @@ impl Key {
         Self::MaxBlob,
         Self::PlainIds,
         Self::SignatureChecks,
+        Self::StrangerRate,
+        Self::RegisterRate,
+        Self::RegisterTotal,
+        Self::PeerRate,
+        Self::OfferRate,
         Self::SecretFile,
     ];
 
@@ -107,6 +120,11 @@ impl Key {
             Self::MaxBlob => "maxblob",
             Self::PlainIds => "plainids",
             Self::SignatureChecks => "signaturechecks",
+            Self::StrangerRate => "strangerrate",
+            Self::RegisterRate => "registerrate",
+            Self::RegisterTotal => "registertotal",
+            Self::PeerRate => "peerrate",
+            Self::OfferRate => "offerrate",
             Self::SecretFile => "secretfile",
         }
     }
@@ -131,6 +149,17 @@ impl Key {
                 Allowed::Number { min: MaxPeerOffers::MIN, max: MaxPeerOffers::MAX, unit: "offers" }
             }
             Self::MaxBlob => Allowed::Number { min: MaxBlob::MIN, max: MaxBlob::MAX, unit: "bytes" },
+            Self::StrangerRate => {
+                Allowed::Number { min: StrangerRate::MIN, max: StrangerRate::MAX, unit: "answers" }
+            }
+            Self::RegisterRate => {
+                Allowed::Number { min: RegisterRate::MIN, max: RegisterRate::MAX, unit: "registrations" }
+            }
+            Self::RegisterTotal => {
+                Allowed::Number { min: RegisterTotal::MIN, max: RegisterTotal::MAX, unit: "registrations" }
+            }
+            Self::PeerRate => Allowed::Number { min: PeerRate::MIN, max: PeerRate::MAX, unit: "KiB" },
+            Self::OfferRate => Allowed::Number { min: OfferRate::MIN, max: OfferRate::MAX, unit: "offers" },
             Self::PlainIds => Allowed::Boolean,
         }
     }

@@ -477,10 +477,11 @@ impl Server {
     /// # Errors
     /// Why it gets silence.
     fn admit_stranger(&mut self, now: Instant, path: Path) -> Result<(), DropReason> {
-        if sources::is_impossible(path.remote, self.names.local(path.via)) || self.names.is_me(path.remote) {
+        let source = Endpoint::from(path.remote);
+        let remote = source.socket_addr();
+        if sources::is_impossible(remote, self.names.local(path.via)) || self.names.is_me(remote) {
             return Err(DropReason::BadSource);
         }
-        let source = Endpoint::from(path.remote);
         self.strangers.take(now, &source).map_err(|_| DropReason::StrangerLimited)?;
         if self.gauge.is_high(now) && !self.gauge.take_stranger(now, self.strangers.place(&source)) {
             return Err(DropReason::Overload);

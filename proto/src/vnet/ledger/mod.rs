@@ -151,6 +151,7 @@ impl Ledger {
         if sizes.peers > self.limits.peers || sizes.offers > self.limits.offers {
             return Err(Breach::BeyondLimit { limits: self.limits, sizes });
         }
+        self.calls.fit_count(sizes.offers, &self.holders)?;
         server.check_invariants().map_err(|what| Breach::Parts { what })
     }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use super::{Breach, Handled, SLACK, Sizes, receiver, session};
 use crate::Instant;
 use crate::server::{COOKIE_LIFETIME, DropReason, Outcome, PEER_TTL};
-use crate::wire::{Address, Cookie, Direction, Frame, Kind, PeerId, Register, Registered, Session};
+use crate::wire::{Address, Cookie, Direction, Frame, Kind, PeerId, Register, Registered, Session, VERSION};
 
 /// Bytes that a frame must have to be told what is wrong with it. SPEC 9
 const REFERENCE_END: usize = 36;
 /// The server counts the time of a cookie in steps of 1/64 s; those of one step are of the same age to it. SPEC 5
 const TICK: Duration = Duration::from_micros(15_625);
 
-/// Answers that everybody gets at once who has proved nothing. SPEC 12
+/// Answers that a port that has proved nothing gets at once, if its address has as many left. SPEC 12
 const STRANGER_BURST: u32 = 64;
 
 #[derive(Default)]
@@ -26,6 +26,8 @@ pub(super) struct Holders {
     sessions: BTreeMap<Session, Holder>,
     /// Answers that each host got without having proved anything.
     strangers: BTreeMap<IpAddr, u32>,
+    /// Of these, what everybody gets at once.
+    stranger_burst: u32,
     by_identifier: BTreeMap<PeerId, Session>,
 }
 
@@ -46,6 +48,11 @@ impl Holder {
 }
 
 impl Holders {
+    /// Opens the books where an address gets `answers` a second without a proof.
+    pub(super) fn new(answers: u32) -> Self {
+        Self { stranger_burst: STRANGER_BURST.min(2 * answers), ..Self::default() }
+    }
+
     pub(super) fn identifier(&self, session: Session) -> Option<PeerId> {
         self.sessions.get(&session).map(|holder| holder.identifier)
     }
@@ -121,7 +128,11 @@ impl Holders {
             .and_then(|session| self.at(session, handled.from))
             .is_some_and(|holder| holder.must_live(handled.now));
         let fits = match handled.outcome {
-            Outcome::Dropped(DropReason::StrangerLimited) => !live && self.had_enough(handled.from),
+            // What another version says of sessions is not known.
+            Outcome::Dropped(DropReason::StrangerLimited) => {
+                let foreign = handled.contents.get(2).is_some_and(|version| *version != VERSION);
+                (!live || foreign) && self.had_enough(handled.from)
+            }
             Outcome::Dropped(DropReason::BadSource) => handled.from.port() == 0 && !live,
             Outcome::Dropped(
                 DropReason::NotOurs
@@ -140,7 +151,7 @@ impl Holders {
 
     /// Tells whether a host has had as many answers as everybody gets at once.
     fn had_enough(&self, address: SocketAddr) -> bool {
-        self.strangers.get(&address.ip()).is_some_and(|answers| *answers >= STRANGER_BURST)
+        self.strangers.get(&address.ip()).is_some_and(|answers| *answers >= self.stranger_burst)
     }
 
     /// Checks that what goes elsewhere than back goes to where its receiver is now, and that observed addresses are

@@ -80,7 +80,7 @@ impl Ledger {
         Self {
             limits: Sizes { peers: config.max_peers, offers: config.max_offers },
             bytes: Bytes::default(),
-            holders: Holders::default(),
+            holders: Holders::new(config.limits.stranger_answers),
             calls: Calls::new(config.offer_timeout, config.max_peer_offers),
             outcomes: 0,
         }

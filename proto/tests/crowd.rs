@@ -71,9 +71,9 @@ impl Office {
             let events = self.world.events(self.users[number]);
             let new: Vec<_> = events[self.looked_at[number]..]
                 .iter()
-                .filter_map(|(_, event)| match event {
-                    Event::Offered { offer, from, .. } => Some((*offer, *from)),
-                    _ => None,
+                .filter_map(|(_, event)| {
+                    let Event::Offered { offer, from, .. } = event else { return None };
+                    Some((*offer, *from))
                 })
                 .collect();
             self.looked_at[number] = events.len();
@@ -106,10 +106,13 @@ impl Office {
     }
 }
 
+/// The last cookie and all sessions that each port was given.
+type Granted = BTreeMap<SocketAddr, (Option<Cookie>, Vec<Session>)>;
+
 /// A neighbour behind the same address, with some ports.
 struct Neighbour {
     ports: Vec<SocketAddr>,
-    granted: Rc<RefCell<BTreeMap<SocketAddr, (Option<Cookie>, Vec<Session>)>>>,
+    granted: Rc<RefCell<Granted>>,
     made_up: u32,
     outcomes: BTreeMap<String, u64>,
 }
@@ -117,7 +120,7 @@ struct Neighbour {
 impl Neighbour {
     fn watching(world: &mut World) -> Self {
         let ports: Vec<_> = (100..108).map(|port| SocketAddr::from((OFFICE, port))).collect();
-        let granted = Rc::new(RefCell::new(BTreeMap::<_, (Option<Cookie>, Vec<Session>)>::new()));
+        let granted = Rc::new(RefCell::new(Granted::new()));
         let (seen, mine) = (Rc::clone(&granted), ports.clone());
         world.tap(move |tapped| {
             if tapped.point != Point::FromServer || !mine.contains(&tapped.to) {

@@ -10,13 +10,16 @@ SYSCONFDIR ?= $(PREFIX)/etc
 
 PROGRAMS := signallingserver roundtable-probe
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# The python3 of the tests, in a virtual environment with what tests/python/requirements.txt names.
+VENV := $(abspath $(TARGET))/python
+PYTHON := $(VENV)/bin/python3
 EVERYTHING := --workspace --all-features $(CARGO_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev demo test fuzz lint doc deny install clean
+.PHONY: help build run dev demo test fuzz bench bench-check bench-record lint doc deny install clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the programs for release, into bin/
 	cargo build --release $(CARGO_FLAGS) $(PROGRAMS:%=--bin %)
@@ -35,10 +38,16 @@ dev: ## run the server, and build and restart it whenever a source file or its c
 demo: build ## show a whole call: a server and two peers in one process
 	bin/roundtable-probe demo
 
-test: ## run every test: Rust (cargo nextest where it is installed), examples in the docs, Python
-	$(if $(shell command -v cargo-nextest),cargo nextest run,cargo test --tests) $(EVERYTHING)
+test: $(VENV)/ready ## run every test: Rust (cargo nextest where it is installed), examples in the docs, Python
+	PYTHON=$(PYTHON) $(if $(shell command -v cargo-nextest),cargo nextest run,cargo test --tests) $(EVERYTHING)
 	cargo test --doc $(EVERYTHING)
-	@set -e; for test in $(sort $(wildcard tests/python/test_*.py)); do echo python3 $$test; python3 $$test; done
+	@set -e; for test in $(sort $(wildcard tests/python/test_*.py)); do \
+		echo $(PYTHON) $$test; $(PYTHON) $$test; \
+	done
+
+$(VENV)/ready: tests/python/environment.sh tests/python/requirements.txt
+	sh tests/python/environment.sh $(VENV)
+	@touch $@
 
 # Seconds of fuzzing for each target.
 FUZZ_SECONDS ?= 60
@@ -46,6 +55,20 @@ FUZZ_SECONDS ?= 60
 fuzz: ## fuzz decoder, server and client engine with new seeds for FUZZ_SECONDS (60) each
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} \
 		cargo test --release -p roundtable-proto --test fuzz $(CARGO_FLAGS) -- --nocapture
+
+# BENCH=quick takes a minute or two in place of a quarter of an hour, and its figures are rough.
+BENCH ?= full
+# Where the report goes.
+BENCH_OUT ?= $(TARGET)/bench
+
+bench: build ## measure every figure beside a bare echo, into target/bench/report.md (BENCH=quick: a short run)
+	python3 benches/bench.py --bin bin --out $(BENCH_OUT) $(if $(filter quick,$(BENCH)),--quick)
+
+bench-check: ## count the instructions of the engine's paths; more than 3 % above benches/instructions.json fails
+	python3 benches/instructions.py
+
+bench-record: ## write benches/instructions.json anew
+	python3 benches/instructions.py --record
 
 lint: ## check format and lints; warnings are errors
 	cargo fmt --all --check

@@ -94,6 +94,8 @@ pub struct Config {
     pub offerrate: OfferRate,
     /// The file that keeps the secret of tickets over a restart; unset: the secret ends with the process.
     pub secretfile: Option<PathBuf>,
+    /// Whether `roundtable-probe bench` may load this server from another machine.
+    pub benchmarks: bool,
 }
 
 impl Default for Config {
@@ -117,6 +119,7 @@ impl Default for Config {
             peerrate: PeerRate::constant::<256>(),
             offerrate: OfferRate::constant::<10>(),
             secretfile: None,
+            benchmarks: false,
         }
     }
 }
@@ -200,7 +203,7 @@ mod tests {
                     publicaddress: 192.0.2.1\n\
                     maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n\
                     signaturechecks: 7\nstrangerrate: 8\nregisterrate: 9\nregistertotal: 10\npeerrate: 11\nofferrate: 12\n\
-                    secretfile: /tmp/secret\n";
+                    secretfile: /tmp/secret\nbenchmarks: true\n";
         let expected = Config {
             loglevel: LogLevel::Debug,
             logfile: Some("/tmp/log".into()),
@@ -220,6 +223,7 @@ mod tests {
             peerrate: PeerRate::constant::<11>(),
             offerrate: OfferRate::constant::<12>(),
             secretfile: Some("/tmp/secret".into()),
+            benchmarks: true,
         };
         assert_eq!(Config::from_yaml(text, Path::new("c")).unwrap(), expected);
         assert_eq!(expected.offer_timeout(), Duration::from_secs(3600));

@@ -15,6 +15,7 @@ pub mod logging;
 pub mod pinger;
 #[cfg(feature = "cli")]
 pub mod probe;
+mod queue;
 pub mod secret_file;
 mod seed;
 pub mod server;

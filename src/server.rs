@@ -14,6 +14,7 @@ use roundtable_proto::{Instant, Seed};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::queue::Queue;
 use crate::secret_file::{self, SecretFileError};
 use crate::seed;
 use crate::socket::{Arrivals, Socket};
@@ -26,6 +27,8 @@ const ERROR_PAUSE: Duration = Duration::from_millis(10);
 const SATURATED: Duration = Duration::from_millis(50);
 /// Time between two warnings of the same kind, at least.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
+/// Time between two looks at the kernel's count of dropped datagrams while the server runs, at least.
+const DROPS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A rendezvous server on its socket.
 ///
@@ -47,6 +50,9 @@ pub struct Server {
     address: SocketAddr,
     clock: Clock,
     engine: engine::Server,
+    queue: Option<Queue>,
+    /// When to look at the queue again.
+    look: Instant,
     shared: Arc<Mutex<Stats>>,
     transport: Transport,
     last_warning: Option<std::time::Instant>,
@@ -108,17 +114,30 @@ pub struct Transport {
     pub send_errors: u64,
     /// Receives that failed, mostly news about an unreachable peer.
     pub receive_errors: u64,
+    /// Bytes that the kernel granted for the receive queue.
+    pub receive_buffer: usize,
+    /// Datagrams that the kernel dropped because the receive queue was full; zero where it does not tell.
+    pub receive_drops: u64,
 }
 
 /// A view of a running server's statistics. Cheap to clone, good after the server's end.
 #[derive(Clone, Debug)]
-pub struct StatsHandle(Arc<Mutex<Stats>>);
+pub struct StatsHandle {
+    shared: Arc<Mutex<Stats>>,
+    queue: Option<Queue>,
+}
 
 impl StatsHandle {
-    /// Returns the statistics as of the last time the loop had nothing to do, or a few milliseconds ago.
+    /// Returns the statistics as of the last time the loop had nothing to do, or a few milliseconds ago; the drops are
+    /// the kernel's of now.
     #[must_use]
     pub fn snapshot(&self) -> Stats {
-        self.0.lock().clone()
+        let mut stats = self.shared.lock().clone();
+        // After the server's end the kernel knows the socket no more, and the last count stands.
+        if let Some(drops) = self.queue.and_then(Queue::drops) {
+            stats.transport.receive_drops = drops;
+        }
+        stats
     }
 }
 
@@ -142,21 +161,25 @@ impl Server {
             max_peer_offers: u16::try_from(config.maxpeeroffers.get()).unwrap_or(u16::MAX),
             max_blob: config.maxblob.get(),
             plain_ids: config.plainids,
+            benchmarks: config.benchmarks,
             offer_timeout: config.offer_timeout(),
             events: log::log_enabled!(log::Level::Debug),
         };
-        log::info!("receive buffer of {} bytes granted", socket.receive_buffer());
+        let receive_buffer = socket.receive_buffer();
+        log::info!("receive buffer of {receive_buffer} bytes granted");
         let mut engine = engine::Server::new(clock.now(), limits, seed::draw()?);
         if !address.ip().is_unspecified() {
             engine.learn_local_address(Via::default(), address);
         }
         Ok(Self {
+            queue: socket.queue(),
+            look: clock.now() + DROPS_INTERVAL,
             socket,
             address,
             clock,
             engine,
             shared: Arc::default(),
-            transport: Transport::default(),
+            transport: Transport { receive_buffer, ..Transport::default() },
             last_warning: None,
             busy_since: None,
             is_unnamed: config.publicaddress.is_empty(),
@@ -172,7 +195,7 @@ impl Server {
     /// Returns a handle that can be read while the server runs.
     #[must_use]
     pub fn stats(&self) -> StatsHandle {
-        StatsHandle(Arc::clone(&self.shared))
+        StatsHandle { shared: Arc::clone(&self.shared), queue: self.queue }
     }
 
     /// Serves until `shutdown` is ready. No datagram and no socket error ends the loop.
@@ -202,8 +225,46 @@ impl Server {
                 }
             }
         }
+        self.count_drops();
         self.publish();
+        self.sum_up();
         Ok(())
+    }
+
+    /// Says in the log what the run came to.
+    fn sum_up(&self) {
+        let counters = self.engine.counters();
+        log::info!(
+            "{} datagrams in, {} out, {} dropped by the kernel because the receive queue was full",
+            counters.datagrams_in,
+            counters.datagrams_out,
+            self.transport.receive_drops
+        );
+    }
+
+    /// Takes over the kernel's count of datagrams that found the receive queue full.
+    fn count_drops(&mut self) {
+        if let Some(drops) = self.queue.and_then(Queue::drops) {
+            self.transport.receive_drops = drops;
+        }
+    }
+
+    /// Warns of datagrams lost in the kernel, now and then: the operator can give it more room.
+    fn look_for_drops(&mut self, now: Instant) {
+        if now < self.look {
+            return;
+        }
+        self.look = now + DROPS_INTERVAL;
+        let before = self.transport.receive_drops;
+        self.count_drops();
+        let dropped = self.transport.receive_drops.saturating_sub(before);
+        if dropped > 0 {
+            log::warn!(
+                "the kernel dropped {dropped} datagrams because the receive queue was full \
+                 ({} bytes; raise net.core.rmem_max)",
+                self.transport.receive_buffer
+            );
+        }
     }
 
     /// Receives and answers what is there, up to a bound.
@@ -263,6 +324,7 @@ impl Server {
 
     fn handle_due(&mut self) {
         let now = self.clock.now();
+        self.look_for_drops(now);
         if self.engine.poll_timeout().is_some_and(|at| at <= now) {
             self.engine.handle_timeout(now);
             self.flush();

@@ -11,6 +11,8 @@ use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use crate::queue::Queue;
+
 /// Bytes asked for the kernel's receive queue: what survives a burst. The default holds 92 large datagrams.
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Bytes of one receive buffer: a train that the kernel has joined is at most this long.
@@ -72,6 +74,11 @@ impl Socket {
     /// Returns the bytes that the kernel granted for the receive queue.
     pub(crate) fn receive_buffer(&self) -> usize {
         self.state.recv_buffer_size((&self.io).into()).unwrap_or(0)
+    }
+
+    /// Returns what the kernel knows of this socket; none where it does not tell.
+    pub(crate) fn queue(&self) -> Option<Queue> {
+        Queue::of(&self.io)
     }
 
     /// Waits until something can be received. Can be cancelled.
@@ -215,6 +222,25 @@ mod tests {
         let mut arrivals = Arrivals::new();
         server.receive(&mut arrivals).unwrap();
         assert_eq!(arrivals.trains(), 1);
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn drops_of_a_full_queue_are_read_from_the_kernel() {
+        for address in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            let Ok(socket) = Socket::bind(Some(address), 0) else { continue };
+            socket2::SockRef::from(&socket.io).set_recv_buffer_size(1).unwrap();
+            let queue = socket.queue().unwrap();
+            assert_eq!(queue.drops(), Some(0));
+            let client = std::net::UdpSocket::bind((address, 0)).unwrap();
+            let mut sent: u64 = 0;
+            while queue.drops() == Some(0) {
+                client.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
+                sent += 1;
+                assert!(sent < 1000, "a queue of the smallest size takes them all");
+            }
+            assert!((1..=sent).contains(&queue.drops().unwrap()));
+        }
     }
 
     #[tokio::test]

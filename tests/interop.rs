@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+#[path = "interop/keyed.rs"]
+mod keyed;
 #[path = "support/program.rs"]
 mod program;
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,7 +17,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const PROBE: &str = env!("CARGO_BIN_EXE_roundtable-probe");
-const PYTHON: &str = "python3";
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/client.py");
 /// Exit code of a Python client upon SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -30,6 +32,11 @@ const PAIRS: [[&str; 2]; 2] = [
     ["aiortc-audio-x20-10if-offer.sdp", "aiortc-audio-x20-10if-answer.sdp"],
 ];
 
+/// The Python to use: `make test` names one that has all that the client needs.
+fn interpreter() -> String {
+    env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
 /// A server, and a directory for what is saved; none where there is no Python, which is said.
 struct Ground {
     server: Rendezvous,
@@ -38,9 +45,15 @@ struct Ground {
 
 impl Ground {
     fn new() -> Option<Self> {
-        let quiet = Command::new(PYTHON).arg("--version").stdout(Stdio::null()).status();
-        if quiet.is_err() {
-            eprintln!("SKIPPED: {PYTHON} is missing, the Python client was not tried");
+        Self::needing("")
+    }
+
+    /// For tests that need these statements to run.
+    fn needing(imports: &str) -> Option<Self> {
+        let python = interpreter();
+        let quiet = Command::new(&python).args(["-c", imports]).stderr(Stdio::null()).status();
+        if !quiet.is_ok_and(|status| status.success()) {
+            eprintln!("SKIPPED: {python} is missing, or cannot {imports:?}: the Python client was not tried");
             return None;
         }
         Some(Self { server: Rendezvous::start(0, ""), place: tempfile::tempdir().unwrap() })
@@ -53,7 +66,7 @@ impl Ground {
     fn python(&self, command: &str, further: &[&str]) -> Running {
         let port = self.server.address.port().to_string();
         let common = [CLIENT, command, "127.0.0.1", &port, "--timeout", PATIENCE];
-        program::start(PYTHON, [&common, further].concat(), b"")
+        program::start(&interpreter(), [&common, further].concat(), b"")
     }
 
     fn python_listens(&self, further: &[&str]) -> Running {
@@ -153,7 +166,7 @@ fn assert_has(events: &[Value], name: &'static str) {
 fn python_client_pings_the_server() {
     let Some(ground) = Ground::new() else { return };
     let port = ground.server.address.port().to_string();
-    let ping = program::start(PYTHON, [CLIENT, "ping", "127.0.0.1", &port], b"");
+    let ping = program::start(&interpreter(), [CLIENT, "ping", "127.0.0.1", &port], b"");
     assert_has(&events(ping.wait()), "pong");
 }
 

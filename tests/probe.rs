@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+#[path = "probe/bench.rs"]
+mod bench;
 #[path = "probe/calls.rs"]
 mod calls;
 #[path = "probe/command_line.rs"]

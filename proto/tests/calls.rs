@@ -5,7 +5,7 @@ mod rig;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use rig::{Home, PORT, Pair, Resident, count, has, identifier, ms, secs, settle, small};
+use rig::{Home, Names, PORT, Pair, Resident, count, has, identifier, ms, secs, settle, small};
 use roundtable_proto::client::{Event, FailReason, RefusalCode};
 use roundtable_proto::vnet::{Behaviour, Link, Point, World};
 use roundtable_proto::wire::{self, Digest, ErrorCode, Fragment, FragmentHead, Frame};
@@ -23,15 +23,17 @@ fn pair(sizes: [usize; 2]) -> Pair {
 /// Has both call each other, `later` starting so many milliseconds after the other; both answer whatever rings.
 /// Returns how many calls were answered, and how many offers yielded.
 fn glare(
-    caller_delay: u64,
-    callee_delay: u64,
+    names: Names,
+    [caller_delay, callee_delay]: [u64; 2],
     larger_first: bool,
     later: u64,
     size: usize,
 ) -> (usize, usize) {
     let links = [Link::after(ms(caller_delay)), Link::after(ms(callee_delay))];
-    let Pair { mut world, caller: smaller, callee: larger, .. } =
-        Pair::registered(SEED, [home(), home()], links, [1, 1]);
+    let Pair { mut world, caller, callee, .. } =
+        Pair::registered_as(names, SEED, [home(), home()], links, [1, 1]);
+    let caller_is_smaller = caller.identifier < callee.identifier;
+    let (smaller, larger) = if caller_is_smaller { (caller, callee) } else { (callee, caller) };
     let both = [smaller, larger];
     let order = if larger_first { [larger, smaller] } else { [smaller, larger] };
     let start = world.now();
@@ -73,14 +75,23 @@ fn glare(
 
 #[test]
 fn glare_ends_with_one_call_whatever_arrives_first() {
+    glare_ends_with_one_call(Names::Plain);
+}
+
+#[test]
+fn glare_of_sealed_offers_ends_with_one_call_whatever_arrives_first() {
+    glare_ends_with_one_call(Names::Keyed);
+}
+
+fn glare_ends_with_one_call(names: Names) {
     let mut yielded = 0;
     for size in [500, 5_000, 40_000] {
-        for (smaller, larger) in [(5, 5), (5, 80), (80, 5), (40, 41)] {
+        for delays in [[5, 5], [5, 80], [80, 5], [40, 41]] {
             for larger_first in [false, true] {
                 for later in (0..=300).step_by(12) {
-                    let (answered, gave_way) = glare(smaller, larger, larger_first, later, size);
+                    let (answered, gave_way) = glare(names, delays, larger_first, later, size);
                     let which = format!(
-                        "{size} bytes, delays {smaller} and {larger}, larger first: {larger_first}, {later} ms later"
+                        "{size} bytes, delays {delays:?}, larger first: {larger_first}, {later} ms later"
                     );
                     // An offer that comes after the first call was answered is a call of its own.
                     assert!(

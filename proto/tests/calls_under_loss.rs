@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rig::{Home, Pair, bad, count, ms, secs, seeds};
+use rig::{Home, Names, Pair, bad, count, ms, secs, seeds};
 use roundtable_proto::client::Event;
 use roundtable_proto::vnet::{Behaviour, Link, Point, Random};
 use roundtable_proto::wire::{BLOB_MAX, Kind, fragment_count};
@@ -18,6 +18,8 @@ const CALLS: u64 = 1000;
 const LOSS: f64 = 0.3;
 /// The smallest description: an offer without candidates.
 const SMALLEST: u64 = 700;
+/// Room for what sealing adds to the largest.
+const LARGEST: u64 = BLOB_MAX as u64 - 256;
 
 struct Call {
     /// Until both had each other's description.
@@ -51,10 +53,12 @@ fn call(seed: u64) -> Call {
     let links = [5, 60].map(|most| Link::symmetric(bad(ms(random.between(2, most)), LOSS)));
     let sizes = [(); 2].map(|()| {
         // As many small descriptions as large ones.
-        let most = BLOB_MAX as u64 >> random.below(6);
+        let most = LARGEST >> random.below(6);
         random.between(SMALLEST, most) as usize
     });
-    let mut pair = Pair::registered(seed, homes, links, sizes);
+    // Every other call is sealed.
+    let names = if seed.is_multiple_of(2) { Names::Plain } else { Names::Keyed };
+    let mut pair = Pair::registered_as(names, seed, homes, links, sizes);
     let sent = Rc::new(Cell::new(0));
     let counter = Rc::clone(&sent);
     pair.world.tap(move |tapped| {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use rig::{Home, Pair, Resident, ms, secs};
+use rig::{Home, Names, Pair, Resident, ms, secs};
 use roundtable_proto::client::Event;
 use roundtable_proto::vnet::{Behaviour, INTERNET, Link, Point, Seat};
 use roundtable_proto::wire::{self, Kind};
@@ -17,14 +17,19 @@ use roundtable_proto::wire::{self, Kind};
 const SEED: u64 = 42;
 const SIZES: [usize; 2] = [20_000, 12_000];
 
-fn pair() -> Pair {
+fn pair(names: Names) -> Pair {
     let homes = [Home::Nat(Behaviour::port_restricted()), Home::Nat(Behaviour::port_restricted())];
-    Pair::registered(SEED, homes, [Link::after(ms(20)), Link::after(ms(35))], SIZES)
+    Pair::registered_as(names, SEED, homes, [Link::after(ms(20)), Link::after(ms(35))], SIZES)
+}
+
+/// Each step of a call in the clear, and of a sealed one.
+fn cuts() -> impl Iterator<Item = (Names, usize)> {
+    [Names::Plain, Names::Keyed].into_iter().flat_map(|names| (0..=steps(names)).map(move |cut| (names, cut)))
 }
 
 /// Counts the steps of an undisturbed call.
-fn steps() -> usize {
-    let mut pair = pair();
+fn steps(names: Names) -> usize {
+    let mut pair = pair(names);
     pair.call();
     let until = pair.world.now() + secs(30);
     let mut steps = 0;
@@ -37,8 +42,8 @@ fn steps() -> usize {
 }
 
 /// Has a call disturbed after so many steps, and expects it to complete all the same.
-fn heals(cut: usize, what: &str, disturb: impl FnOnce(&mut Pair)) {
-    let mut pair = pair();
+fn heals((names, cut): (Names, usize), what: &str, disturb: impl FnOnce(&mut Pair)) {
+    let mut pair = pair(names);
     let offer = pair.call();
     let start = pair.world.now();
     for _ in 0..cut {
@@ -49,7 +54,7 @@ fn heals(cut: usize, what: &str, disturb: impl FnOnce(&mut Pair)) {
     let done = pair.run_to(left, Pair::is_complete);
     assert!(
         done.is_some(),
-        "{what} at step {cut}: not complete; {:#?} {:#?} {}",
+        "{what} at step {cut} of {names:?}: not complete; {:#?} {:#?} {}",
         events(&pair, &pair.caller),
         events(&pair, &pair.callee),
         pair.world.whereabouts()
@@ -66,7 +71,7 @@ fn events(pair: &Pair, resident: &Resident) -> Vec<String> {
 
 #[test]
 fn call_survives_a_server_that_restarts_at_any_step() {
-    for cut in 0..=steps() {
+    for cut in cuts() {
         heals(cut, "restart", |pair| {
             pair.world.stop_server();
             pair.world.start_server();
@@ -76,7 +81,7 @@ fn call_survives_a_server_that_restarts_at_any_step() {
 
 #[test]
 fn call_survives_a_server_that_is_away_for_three_seconds_at_any_step() {
-    for cut in 0..=steps() {
+    for cut in cuts() {
         heals(cut, "restart after 3 s", |pair| {
             pair.world.stop_server();
             pair.run(secs(3));
@@ -105,7 +110,7 @@ fn receivers(pair: &mut Pair) -> Sent {
 
 fn moves(which: fn(&Pair) -> Resident, what: &str, go: fn(&mut Pair, Resident)) {
     let mut moved = 0;
-    for cut in 0..=steps() {
+    for cut in cuts() {
         let mut sent = Sent::default();
         heals(cut, what, |pair| {
             sent = receivers(pair);
@@ -115,9 +120,9 @@ fn moves(which: fn(&Pair) -> Resident, what: &str, go: fn(&mut Pair, Resident)) 
         // Until it is registered at the new address, it is sent to at the old one.
         let Some(registered) = sent.iter().position(|(_, registered)| *registered) else { continue };
         let new = sent[registered].0;
-        assert!(sent[..registered].iter().all(|(to, _)| *to != new), "{what} at step {cut}: too early");
+        assert!(sent[..registered].iter().all(|(to, _)| *to != new), "{what} at step {cut:?}: too early");
         let after: BTreeSet<_> = sent[registered..].iter().map(|(to, _)| *to).collect();
-        assert_eq!(after.len(), 2, "{what} at step {cut}: sent to {after:?} after the move");
+        assert_eq!(after.len(), 2, "{what} at step {cut:?}: sent to {after:?} after the move");
         moved += 1;
     }
     assert!(moved > 40, "only {moved} of the cases were moves");
@@ -158,7 +163,13 @@ fn call_survives_a_new_network_of_the_callee_at_any_step() {
 
 /// Has something happen while it rings, and the callee answer two repeats of the offer later.
 fn rings_through(what: &str, disturb: fn(&mut Pair)) {
-    let mut pair = pair();
+    for names in [Names::Plain, Names::Keyed] {
+        rings_through_as(names, what, disturb);
+    }
+}
+
+fn rings_through_as(names: Names, what: &str, disturb: fn(&mut Pair)) {
+    let mut pair = pair(names);
     pair.picks_up = false;
     let offer = pair.call();
     pair.run(secs(3));

@@ -44,6 +44,21 @@ fn table_of_kinds_is_the_code() {
 }
 
 #[test]
+fn every_claim_about_attackers_names_tests_that_are_there() {
+    for row in table("### Shown by") {
+        let [claim, file, names] = &row[..] else { panic!("{row:?}") };
+        let path = format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{claim}: {path}: {error}"));
+        let names: Vec<_> = names.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{claim} has no test");
+        for name in names {
+            let stands = text.contains(&format!("fn {name}(")) || text.contains(&format!("\"{name}"));
+            assert!(stands, "{claim}: {file} has no {name}");
+        }
+    }
+}
+
+#[test]
 fn byte_tables_are_the_code() {
     for kind in Kind::ALL {
         let heading = SPEC

@@ -15,7 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use roundtable_proto::client::{self as engine, Counters, OfferError, RefusalCode};
 use roundtable_proto::identity::Identity;
-use roundtable_proto::wire::PeerId;
+use roundtable_proto::seal::OpenError;
+use roundtable_proto::wire::{OfferId, PeerId};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -175,11 +176,43 @@ pub struct Client {
 
 /// The calls that come in.
 #[derive(Debug)]
-pub struct Incoming(mpsc::Receiver<IncomingCall>);
+pub struct Incoming(mpsc::Receiver<Arrival>);
+
+/// An offer that came in.
+#[derive(Debug)]
+pub enum Arrival {
+    /// One to answer or decline.
+    Offer(IncomingCall),
+    /// One that could not be opened: somebody on the way has changed it, replays it, or a clock is wrong. SPEC 13
+    Refused(RefusedOffer),
+}
+
+/// An offer that could not be opened. Its caller learns nothing of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedOffer {
+    /// The offer, which is over.
+    pub offer: OfferId,
+    /// Who calls, says the server.
+    pub from: PeerId,
+    /// Why.
+    pub reason: OpenError,
+}
 
 impl Incoming {
-    /// Waits for the next offer; `None` when the client has ended. Can be cancelled.
+    /// Waits for the next offer that can be answered; `None` when the client has ended. Can be cancelled.
     pub async fn accept(&mut self) -> Option<IncomingCall> {
+        loop {
+            match self.next().await? {
+                Arrival::Offer(call) => return Some(call),
+                Arrival::Refused(RefusedOffer { offer, from, reason }) => {
+                    log::debug!("offer {offer} of {from} is refused: {reason}");
+                }
+            }
+        }
+    }
+
+    /// Waits for the next offer, whether it could be opened or not; `None` when the client has ended. Can be cancelled.
+    pub async fn next(&mut self) -> Option<Arrival> {
         self.0.recv().await
     }
 }

@@ -16,8 +16,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::call::{Answer, Call, CallEvent, IncomingCall, Outcome, PunchedPath};
-use super::{Media, Pong, Registration};
-use crate::clock::Clock;
+use super::{Arrival, Media, Pong, RefusedOffer, Registration};
+use crate::clock::{Clock, unix_time};
 use crate::seed;
 
 /// Datagrams taken in a row before timers and commands get their turn.
@@ -71,7 +71,7 @@ pub(super) enum Command {
 pub(super) struct Ends {
     /// For the handles of incoming calls; weak, so that the task does not keep itself alive.
     pub(super) commands: mpsc::WeakSender<Command>,
-    pub(super) incoming: mpsc::Sender<IncomingCall>,
+    pub(super) incoming: mpsc::Sender<Arrival>,
     pub(super) registration: watch::Sender<Registration>,
     /// The own address of the socket in use.
     pub(super) local: watch::Sender<SocketAddr>,
@@ -83,7 +83,7 @@ pub(super) struct Task {
     clock: Clock,
     engine: Engine,
     commands: mpsc::WeakSender<Command>,
-    incoming: mpsc::Sender<IncomingCall>,
+    incoming: mpsc::Sender<Arrival>,
     registration: watch::Sender<Registration>,
     local: watch::Sender<SocketAddr>,
     media: Option<mpsc::Sender<Media>>,
@@ -117,14 +117,25 @@ impl Task {
             let socket = Arc::clone(&self.socket);
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(command) => self.handle_command(command),
+                    Some(command) => {
+                        self.tell_date();
+                        self.handle_command(command);
+                    }
                     None => break,
                 },
                 () = &mut timer, if deadline.is_some() => {}
-                received = socket.recv_from(&mut buffer) => self.handle_arrivals(received, &mut buffer).await,
+                received = socket.recv_from(&mut buffer) => {
+                    self.tell_date();
+                    self.handle_arrivals(received, &mut buffer).await;
+                }
             }
         }
         self.leave().await;
+    }
+
+    /// The host may have slept since, or its date been set.
+    fn tell_date(&mut self) {
+        self.engine.set_unix_time(self.clock.now(), unix_time());
     }
 
     /// Frees the identifier at once, if the one datagram arrives; else the server forgets it by itself.
@@ -255,7 +266,7 @@ impl Task {
             }
             Event::Offered { offer, from, observed, blob } => self.ring(offer, from, observed, blob),
             Event::OfferRefused { from, offer, reason } => {
-                log::debug!("offer {offer} of {from} is refused: {reason}");
+                self.announce(offer, Arrival::Refused(RefusedOffer { offer, from, reason }));
             }
             Event::OfferDelivered { offer } => self.tell(offer, CallEvent::Delivered),
             Event::Answered { offer, from, observed, blob } => {
@@ -313,8 +324,12 @@ impl Task {
 
     fn ring(&mut self, offer: OfferId, from: PeerId, observed: Address, blob: Vec<u8>) {
         let Some(call) = self.open_call(offer) else { return };
-        let incoming = IncomingCall { from, observed: observed.socket_addr(), offer: blob.into(), call };
-        if self.incoming.try_send(incoming).is_err() {
+        let observed = observed.socket_addr();
+        self.announce(offer, Arrival::Offer(IncomingCall { from, observed, offer: blob.into(), call }));
+    }
+
+    fn announce(&self, offer: OfferId, arrival: Arrival) {
+        if self.incoming.try_send(arrival).is_err() {
             log::debug!("offer {offer} is not accepted: too many wait, or nobody listens");
         }
     }

@@ -79,11 +79,12 @@ pub enum Key {
     PeerRate,
     OfferRate,
     SecretFile,
+    Benchmarks,
 }
 
 impl Key {
     /// Every key, in the order of the shipped file.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::LogLevel,
         Self::LogFile,
         Self::LocalPort,
@@ -102,6 +103,7 @@ impl Key {
         Self::PeerRate,
         Self::OfferRate,
         Self::SecretFile,
+        Self::Benchmarks,
     ];
 
     /// The name used in the file.
@@ -126,6 +128,7 @@ impl Key {
             Self::PeerRate => "peerrate",
             Self::OfferRate => "offerrate",
             Self::SecretFile => "secretfile",
+            Self::Benchmarks => "benchmarks",
         }
     }
 
@@ -160,7 +163,7 @@ impl Key {
             }
             Self::PeerRate => Allowed::Number { min: PeerRate::MIN, max: PeerRate::MAX, unit: "KiB" },
             Self::OfferRate => Allowed::Number { min: OfferRate::MIN, max: OfferRate::MAX, unit: "offers" },
-            Self::PlainIds => Allowed::Boolean,
+            Self::PlainIds | Self::Benchmarks => Allowed::Boolean,
         }
     }
 

@@ -138,6 +138,7 @@ fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
         Key::PeerRate => config.peerrate = ranged(key, found)?,
         Key::OfferRate => config.offerrate = ranged(key, found)?,
         Key::SecretFile => config.secretfile = path(key, found)?,
+        Key::Benchmarks => config.benchmarks = boolean(key, found)?,
     }
     Ok(())
 }
@@ -207,7 +208,8 @@ mod tests {
 
     const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, publicaddress, maxpeers, \
                          maxoffers, maxpeeroffers, maxblob, plainids, signaturechecks, strangerrate, \
-                         registerrate, registertotal, peerrate, offerrate, secretfile";
+                         registerrate, registertotal, peerrate, offerrate, secretfile, \
+                         benchmarks";
 
     #[test]
     fn text_without_any_key_gives_the_defaults() {

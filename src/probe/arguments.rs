@@ -6,6 +6,7 @@ use argh::FromArgs;
 use roundtable_proto::peer_address::ServerName;
 use roundtable_proto::wire::PeerId;
 
+use super::bench::Bench;
 use super::parsing::{calls, count, key_file, plain, seconds, server_name, stay};
 
 /// Speak the Roundtable signalling protocol: find out whether a server answers, who is registered, and why a call
@@ -40,6 +41,7 @@ pub(super) enum Command {
     Id(Id),
     Inspect(Inspect),
     Demo(Demo),
+    Bench(Bench),
 }
 
 /// Send PINGs: round trip, loss and the address under which the server sees this host.
@@ -102,6 +104,7 @@ pub(super) struct Register {
             key_made: file\n\
             listening: id, observed, address\n\
             offered: offer, from, observed, bytes, sealed\n\
+            offer_refused: offer, from, reason\n\
             answered: offer, bytes, took_ms\n\
             declined: offer, took_ms\n\
             answer_failed: offer, reason\n\

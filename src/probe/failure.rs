@@ -44,6 +44,8 @@ pub(super) enum Failure {
     NoAnswer { server: SocketAddr, waited: Duration },
     /// The server refuses the registration.
     Refused { code: RefusalCode, detail: u8, retry_after: Option<Duration> },
+    /// The server is of another machine, and has not agreed to be loaded.
+    NotAgreed { server: SocketAddr },
     /// The call did not come about.
     Call { peer: PeerId, sealing: Sealing, reason: FailReason },
     /// Nothing can be sealed to the peer.
@@ -74,7 +76,7 @@ impl Failure {
             | Self::PeerMissing { .. }
             | Self::Resolve { .. } => USAGE,
             Self::NoAnswer { .. } => 3,
-            Self::Refused { .. } => 4,
+            Self::Refused { .. } | Self::NotAgreed { .. } => 4,
             Self::Declined { .. } => 6,
             Self::Call { .. } | Self::Unsealable { .. } | Self::Damaged { .. } => 5,
         })
@@ -93,6 +95,7 @@ impl Failure {
             Self::Resolve { .. } => "resolve",
             Self::NoAnswer { .. } => "no_answer",
             Self::Refused { .. } => "refused",
+            Self::NotAgreed { .. } => "not_agreed",
             Self::Declined { .. } => "declined",
             Self::Call { reason: FailReason::Sealed(_), .. } | Self::Unsealable { .. } => "sealing",
             Self::Call { .. } => "call",
@@ -172,6 +175,10 @@ impl fmt::Display for Failure {
                     None => Ok(()),
                 }
             }
+            Self::NotAgreed { server } => write!(
+                f,
+                "{server} is not loaded: it is on another machine, and its configuration does not say benchmarks: true"
+            ),
             Self::Call { peer, sealing, reason } => explain(f, *peer, *sealing, *reason),
             Self::Unsealable { peer, error } => {
                 write!(f, "nothing can be sealed to {peer}: {error} ({})", error.name())

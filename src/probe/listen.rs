@@ -16,7 +16,7 @@ use super::identity::{self, Sealing};
 use super::report::{Report, millis, shown};
 use super::session::Session;
 use super::target;
-use crate::client::{ClientError, Incoming, IncomingCall};
+use crate::client::{Arrival, ClientError, Incoming, IncomingCall, RefusedOffer};
 
 /// What is done with every offer.
 #[derive(Clone)]
@@ -97,11 +97,13 @@ async fn answer_all(
     let mut taken = 0;
     while count.is_none_or(|count| taken < count) {
         tokio::select! {
-            call = incoming.accept() => {
-                let call = call.ok_or(Failure::Client(ClientError::Ended))?;
-                taken += 1;
-                calls.spawn(attend(*report, call, manner.clone()));
-            }
+            arrival = incoming.next() => match arrival.ok_or(Failure::Client(ClientError::Ended))? {
+                Arrival::Offer(call) => {
+                    taken += 1;
+                    calls.spawn(attend(*report, call, manner.clone()));
+                }
+                Arrival::Refused(refused) => tell_refused(report, refused),
+            },
             Some(done) = calls.join_next() => attended(done)?,
         }
     }
@@ -109,6 +111,13 @@ async fn answer_all(
         attended(done)?;
     }
     Ok(())
+}
+
+/// Says that an offer came that could not be opened.
+fn tell_refused(report: &Report, refused: RefusedOffer) {
+    let RefusedOffer { offer, from, reason } = refused;
+    let fields = json!({ "offer": offer.to_string(), "from": from.to_string(), "reason": reason.name() });
+    report.step("offer_refused", fields, &format!("offer {offer} of {from} is refused: {reason}"));
 }
 
 /// Shows one offer, answers it, and shows what comes of it.

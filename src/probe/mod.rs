@@ -1,6 +1,7 @@
 //! The program `roundtable-probe`: speaks the protocol from the command line, for people who look for a fault.
 
 mod arguments;
+mod bench;
 mod call;
 mod demo;
 mod failure;
@@ -50,6 +51,7 @@ fn run(report: &Report, command: Command) -> Result<(), Failure> {
             Command::Id(id) => id::run(report, id),
             Command::Inspect(inspect) => id::inspect(report, inspect),
             Command::Demo(demo) => demo::run(report, demo).await,
+            Command::Bench(bench) => bench::run(report, bench).await,
         }
     })
 }

@@ -45,9 +45,9 @@ impl Arguments {
         }
         match read.command {
             Some(command) => Ok(Checked { json: read.json, command }),
-            None => {
-                Err(usage("a command is missing: one of ping, register, listen, call, id, inspect, demo"))
-            }
+            None => Err(usage(
+                "a command is missing: one of ping, register, listen, call, id, inspect, demo, bench",
+            )),
         }
     }
 }

@@ -8,7 +8,7 @@ const KEYED: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f70
 #[test]
 fn help_and_version_are_everywhere() {
     let help = done(run(&["--help"]));
-    for command in ["ping", "register", "listen", "call", "id", "inspect", "demo"] {
+    for command in ["ping", "register", "listen", "call", "id", "inspect", "demo", "bench"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in {help}");
         let own = done(run(&[command, "--help"]));
         assert!(own.starts_with(&format!("Usage: roundtable-probe {command}")), "{own}");
@@ -24,7 +24,7 @@ fn help_and_version_are_everywhere() {
 fn wrong_usage_is_named() {
     let last = "Run roundtable-probe --help for what there is.\n";
     for (arguments, complaint) in [
-        (&[][..], "a command is missing: one of ping, register, listen, call, id, inspect, demo"),
+        (&[][..], "a command is missing: one of ping, register, listen, call, id, inspect, demo, bench"),
         (&["dance"], "dance"),
         (&["ping"], "server"),
         (&["ping", "localhost", "--wait", "1"], "--wait"),
@@ -44,6 +44,15 @@ fn wrong_usage_is_named() {
         (&["inspect"], "text"),
         (&["call", "localhost", BOB, "--offer", "a", "--offer", "b"], "offer"),
         (&["demo", "now"], "now"),
+        (
+            &["bench", "localhost", "--kind", "nonsense"],
+            "one of register, keepalive, offer, train, mixed, ping",
+        ),
+        (&["bench", "localhost", "--peers", "1"], "1 is not allowed, 2 to 16000000 is"),
+        (
+            &["bench", "localhost", "--floor", "192.0.2.1:7"],
+            "ADDRESS:PORT or ADDRESS:PORT/PID of this machine is",
+        ),
     ] {
         let ended = run(arguments);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{arguments:?}: {ended:?}");

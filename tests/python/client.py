@@ -1,10 +1,12 @@
 """A command line on top of roundtable.py. Prints one JSON object a line for everything that happens.
 
     client.py ping HOST PORT
-    client.py listen HOST PORT --id UUID --answer FILE [--count N] [--decline] [--offer-out DIR]
-    client.py call HOST PORT --id UUID --to ID --offer FILE --answer-out FILE [--candidates N] [--punch]
+    client.py id --key FILE [HOST[:PORT]...]
+    client.py listen HOST PORT --key FILE --answer FILE [--count N] [--decline] [--offer-out DIR]
+    client.py call HOST PORT --key FILE --to PEER --offer FILE --answer-out FILE [--candidates N] [--punch]
 
-``--help`` tells the options, what is printed, and the exit codes.
+``--id UUID`` in place of ``--key FILE`` is a plain identifier; then nothing is sealed, and nothing but the standard
+library is needed. ``--help`` tells the options, what is printed, and the exit codes.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import json
 import sys
 from collections import deque
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Union
 
+import peer_address
 import roundtable as rt
 
 
@@ -27,11 +30,14 @@ are its values: identifiers as UUID (keyed ones as 64 hex digits), offer ids as 
 
   registered (observed, session_changed, ttl, timeout, maxblob), address (observed), silent, unregistered,
   registration_delayed (reason, retry_after), registration_failed (reason, code, detail), version (version),
-  pong (observed, rtt), ringing, answered (observed, blob), offered (source, observed, blob), delivered,
-  failed (reason), candidate (index, blob), candidates_delivered, candidates_failed (reason),
+  pong (observed, rtt), ringing, answered (observed, blob, sealed), offered (source, observed, blob, sealed),
+  delivered,
+  refused (source, kind, reason), failed (reason), candidate (index, blob), candidates_delivered,
+  candidates_failed (reason),
   path (address, observed), punch_failed (reason).  From "ringing" on each has "offer" too.
 
-"listen" is ready when it has printed "registered".
+"listen" is ready when it has printed "registered". "sealed" in "offered" and "answered" tells whether the blob was.
+"id" prints (identifier), and with servers (peer_address): the line to hand out.
 
 Exit codes:
   0    ping: answered. call: answered, with --candidates delivered too, with --punch a path proved too.
@@ -68,9 +74,10 @@ def report(event: rt.Event) -> None:
 class Session:
     """A ``UdpClient`` with a deadline, that reports every event, whether or not somebody takes it."""
 
-    def __init__(self, args: argparse.Namespace, identifier: bytes):
+    def __init__(self, args: argparse.Namespace, peer: Union[bytes, rt.Keys]):
         try:
-            self.udp = rt.UdpClient(identifier, args.host, args.port, args.drop / 100, args.seed)
+            self.capture = open(args.capture, "wb") if args.capture else None
+            self.udp = rt.UdpClient(peer, args.host, args.port, args.drop / 100, args.seed, self.capture)
         except OSError as error:
             raise Failure(f"{args.host}:{args.port}: {error}") from None
         self.core = self.udp.core
@@ -117,7 +124,53 @@ class Session:
                     if event.name == "unregistered":
                         break
         finally:
-            self.udp.close()
+            self.close()
+
+    def close(self) -> None:
+        self.udp.close()
+        if self.capture is not None:
+            self.capture.close()
+
+
+def keys_of(path: Path) -> rt.Keys:
+    """A keyed peer, from its key file, which is made if it is missing."""
+    try:
+        import identity
+        import sealing
+    except ImportError as error:
+        requirements = Path(__file__).with_name("requirements.txt")
+        raise Failure(f"--key needs more than the standard library: pip install -r {requirements} ({error})") from None
+    try:
+        return sealing.Keys(identity.load_or_create(path))
+    except ValueError as error:
+        raise Failure(str(error)) from None
+
+
+def own_peer(args: argparse.Namespace) -> Union[bytes, rt.Keys]:
+    return args.id if args.key is None else keys_of(args.key)
+
+
+def show_id(args: argparse.Namespace) -> None:
+    identifier = args.id if args.key is None else keys_of(args.key).identifier
+    line = {"event": "id", "identifier": rt.format_identifier(identifier)}
+    if args.server:
+        # A server is written here as it is there, so that a text is the shortest way to read it.
+        body = f"{peer_address.SCHEME}{line['identifier']}@{','.join(args.server)}"
+        try:
+            line["peer_address"] = str(peer_address.parse(f"{body}#{peer_address.check_of(body)}"))
+        except (peer_address.PeerAddressError, UnicodeEncodeError) as error:
+            raise Failure(f"{','.join(args.server)}: {error}") from None
+    print(json.dumps(line), flush=True)
+
+
+def peer(text: str) -> bytes:
+    """An identifier, or the one in a peer address; the server to use stands on the command line."""
+    try:
+        if text.strip(peer_address.BLANKS).startswith(peer_address.SCHEME):
+            return peer_address.parse(text).identifier
+        return rt.parse_identifier(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def ping(args: argparse.Namespace) -> None:
@@ -130,12 +183,12 @@ def ping(args: argparse.Namespace) -> None:
                     return
         raise Failure("no answer from the server")
     finally:
-        session.udp.close()
+        session.close()
 
 
 def listen(args: argparse.Namespace) -> None:
     answer = b"" if args.decline else args.answer.read_bytes()
-    session = Session(args, args.id)
+    session = Session(args, own_peer(args))
     core = session.core
     core.register(rt.now_ms())
     pending: set[bytes] = set()
@@ -176,7 +229,7 @@ def listen(args: argparse.Namespace) -> None:
 
 def call(args: argparse.Namespace) -> None:
     blob = args.offer.read_bytes()
-    session = Session(args, args.id)
+    session = Session(args, own_peer(args))
     core = session.core
     now = rt.now_ms()
     core.register(now)
@@ -225,24 +278,38 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--drop", type=float, default=0, metavar="PERCENT",
                          help="throw away this share of datagrams, each way, to try out loss")
         sub.add_argument("--seed", type=int, help="makes --drop repeatable")
+        sub.add_argument("--capture", type=Path, metavar="FILE",
+                         help="write every datagram there: > sent, < received, in hexadecimal")
         return sub
 
-    def peer(sub: argparse.ArgumentParser, linger: float) -> None:
-        sub.add_argument("--id", type=rt.parse_identifier, required=True, help="own identifier: UUID or 64 hex digits")
+    def own(sub: argparse.ArgumentParser) -> None:
+        own = sub.add_mutually_exclusive_group(required=True)
+        own.add_argument("--key", type=Path, metavar="FILE", help="own key file, made if it is missing; calls between "
+                         "keyed peers are sealed")
+        own.add_argument("--id", type=rt.parse_identifier, help="own plain identifier: UUID")
+
+    def registered(sub: argparse.ArgumentParser, linger: float) -> None:
+        own(sub)
         sub.add_argument("--candidates", type=int, default=0, metavar="N", help="send N candidates")
         sub.add_argument("--linger", type=float, default=linger, metavar="SECONDS",
                          help="stay until the peer has been quiet this long (default %(default)s)")
 
     command("ping", ping, 15, "Ask for the observed address.")
+    text = "Show the own identifier, and the line to hand out."
+    sub = commands.add_parser("id", help=text, description=text, epilog=OUTPUT,
+                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    sub.set_defaults(run=show_id)
+    own(sub)
+    sub.add_argument("server", nargs="*", metavar="HOST[:PORT]", help="a server where this peer is to be found")
     sub = command("listen", listen, 0, "Register and answer offers.")
-    peer(sub, rt.OFFER_LINGER / 1000)
+    registered(sub, rt.OFFER_LINGER / 1000)
     sub.add_argument("--answer", type=Path, help="file with the answer")
     sub.add_argument("--decline", action="store_true", help="decline instead")
     sub.add_argument("--count", type=int, default=0, metavar="N", help="exit after N offers (default: never)")
     sub.add_argument("--offer-out", type=Path, metavar="DIR", help="write each offer to DIR/OFFERID.bin")
     sub = command("call", call, 60, "Offer and wait for the answer.")
-    peer(sub, rt.OFFER_LINGER / 1000)
-    sub.add_argument("--to", type=rt.parse_identifier, required=True, help="identifier of the peer")
+    registered(sub, rt.OFFER_LINGER / 1000)
+    sub.add_argument("--to", type=peer, required=True, help="the peer: its identifier or peer address")
     sub.add_argument("--offer", type=Path, required=True, help="file with the offer")
     sub.add_argument("--answer-out", type=Path, required=True, help="file for the answer")
     sub.add_argument("--punch", action="store_true", help="punch a hole and prove the direct path")

@@ -1,6 +1,7 @@
 """Roundtable signalling protocol, version 1: codec and client, standard library only.
 
-Written from the protocol specification (proto/SPEC.md) alone; "section n" below refers to it.
+Written from the protocol specification (proto/SPEC.md) alone; "section n" below refers to it. Keyed identifiers and
+sealed blobs come from outside, as ``Keys``: those of sealing.py, which needs the package ``cryptography``.
 
 The file has four parts, each usable without the next:
 
@@ -14,6 +15,7 @@ All times are milliseconds, on any clock that only moves forward.
 
 from __future__ import annotations
 
+import abc
 import enum
 import hashlib
 import hmac
@@ -25,7 +27,7 @@ import time
 import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, BinaryIO, Callable, NamedTuple, Optional, Union
 
 # --------------------------------------------------------------------------------------------------
 # 1a. Constants (section 10)
@@ -41,6 +43,7 @@ BLOB_MAX = 65536
 PEER_TTL = 60_000
 KEEPALIVE_INTERVAL = 20_000
 COOKIE_LIFETIME = 60_000
+TICKET_LIFETIME = 3_600_000
 RESTART_GRACE = 30_000
 RESTART_RETRY = 500
 RTO_INITIAL = 500
@@ -119,6 +122,7 @@ class Code(enum.IntEnum):
     TIMEOUT = 14
     RATE_LIMITED = 15
     OFFER_TO_SELF = 16
+    WRONG_SERVER = 17
 
 
 def code_name(code: int) -> str:
@@ -216,7 +220,7 @@ def _parse_address(raw: bytes) -> Optional[Address]:
     raise ValueError("unknown family")
 
 
-def _build_address(address: Optional[Address]) -> bytes:
+def build_address(address: Optional[Address]) -> bytes:
     if address is None:
         return bytes(19)
     ip = ipaddress.ip_address(address.host)
@@ -230,7 +234,7 @@ _OFFER = _opaque(16, zero_allowed=False)
 _IDENTIFIER = _opaque(32, zero_allowed=False)
 _DIGEST = _opaque(8)
 _SIGNATURE = _opaque(64)
-_ADDRESS = FieldType(19, _parse_address, _build_address)
+_ADDRESS = FieldType(19, _parse_address, build_address)
 _U8, _U16, _U32 = _uint(1), _uint(2), _uint(4)
 _ACK_KIND = _uint(1, allowed=lambda value: value in (Kind.OFFER, Kind.ANSWER, Kind.CANDIDATE))
 _BITMAP = _uint(8, allowed=lambda value: value != 0)
@@ -683,6 +687,44 @@ class Event:
         return self.fields[name]
 
 
+class SealError(Exception):
+    """A blob that cannot be sealed, or that must be refused. ``name`` is one of the names of section 13."""
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.name = name
+
+
+class CallSeal(abc.ABC):
+    """One side's part in the sealing of one call (section 13). ``number`` is a CANDIDATE's, else 0."""
+
+    @abc.abstractmethod
+    def seal(self, kind: Kind, number: int, payload: bytes) -> bytes:
+        """The blob to send. Raises SealError if it gets too long."""
+
+    @abc.abstractmethod
+    def open(self, kind: Kind, number: int, sealed: bytes) -> bytes:
+        """The payload of a blob of the peer, or SealError."""
+
+
+class Keys(abc.ABC):
+    """What a client needs of a keyed peer. sealing.py has one."""
+
+    identifier: bytes
+
+    @abc.abstractmethod
+    def sign_register(self, cookie: bytes, observed: Optional[Address], server: Optional[Address]) -> bytes:
+        """The signature of a REGISTER (section 5)."""
+
+    @abc.abstractmethod
+    def call(self, peer: bytes, offer: bytes) -> CallSeal:
+        """The caller's side of a new call, or SealError."""
+
+    @abc.abstractmethod
+    def take_offer(self, peer: bytes, offer: bytes, sealed: bytes) -> tuple[bytes, CallSeal]:
+        """The payload of an OFFER and the callee's side of its call, or SealError. Takes each OFFER once."""
+
+
 class Phase(enum.Enum):
     """The call states of section 6, of both roles."""
 
@@ -729,6 +771,8 @@ class Call:
     candidates: Optional[Transfer] = None
     candidates_seen: int = 0  # bitmap of CANDIDATEs received
     candidates_ack_at: float = NEVER
+    ack_hold: float = -NEVER  # retry_after of an ERROR to an ACK: before this none is sent
+    seal: Optional[CallSeal] = None  # between keyed peers; a callee has it from the OFFER that it has opened
     ring_at: float = NEVER  # when a caller repeats its last fragment, and until when
     ring_until: float = NEVER
     declined: bool = False
@@ -742,8 +786,10 @@ class Call:
 
     @property
     def may_punch(self) -> bool:
-        """Whether the server has certainly seen an ANSWER fragment, without which it refuses PUNCH (section 6)."""
-        return self.answered and (self.caller or (self.outgoing is not None and self.outgoing.acked != 0))
+        """Whether PUNCH is due: a caller must have taken the ANSWER, and the server seen a fragment (sections 6, 8)."""
+        if self.caller:
+            return self.answered and self.phase == Phase.SETTLED
+        return self.answered and self.outgoing is not None and self.outgoing.acked != 0
 
     @property
     def unanswered_by_peer(self) -> bool:
@@ -765,9 +811,9 @@ class CallError(Exception):
 
 
 class Client:
-    """One plain identifier at one server. Feed it with ``handle_datagram`` and ``poll``; take what ``poll`` returns.
+    """One identifier at one server. Feed it with ``handle_datagram`` and ``poll``; take what ``poll`` returns.
 
-    Keyed identifiers it cannot register: they need Ed25519, which the standard library has not.
+    ``peer`` is a plain identifier or a keyed peer's ``Keys``. Between keyed peers blobs are sealed.
 
     ``poll(now)`` returns the datagrams to send, each with its destination; call it after every call of another
     method and at ``next_timeout()``. ``events()`` drains these events:
@@ -777,22 +823,26 @@ class Client:
       ``silent`` (the server does not answer KEEPALIVEs); ``unregistered``;
       ``version`` version (the server speaks another one: a hint to show, nothing has failed by it);
     - ``pong`` observed, rtt;
-    - ``ringing`` offer (acknowledged in full); ``answered`` offer, blob, observed; ``offered`` offer, source, blob,
-      observed; ``delivered`` offer (the answer is acknowledged in full); ``failed`` offer, reason;
+    - ``ringing`` offer (acknowledged in full); ``answered`` offer, blob, observed, sealed; ``offered`` offer, source,
+      blob, observed, sealed; ``delivered`` offer (the answer is acknowledged in full); ``failed`` offer, reason;
+    - ``refused`` offer, source, kind, reason (an OFFER or a CANDIDATE that does not open, by its name in section 13);
     - ``candidate`` offer, index, blob; ``candidates_delivered`` offer; ``candidates_failed`` offer, reason;
     - ``path`` offer, address, observed; ``punch_failed`` offer, reason.
 
     A ``reason`` is the lower-case name of an error code, or one of these: ``declined``, ``glare`` (the peer's own
     offer goes before), ``own_timer``, ``damaged`` (wrong digest), ``registration_failed``, ``no_path``,
-    ``no_address``.
+    ``no_address``, or for an ANSWER that does not open its name in section 13.
 
     ``families`` are the IP versions that the socket can send to.
     """
 
-    def __init__(self, identifier: bytes, server: Address, rng: Optional[random.Random] = None,
+    def __init__(self, peer: Union[bytes, Keys], server: Address, rng: Optional[random.Random] = None,
                  families: frozenset[int] = frozenset({4, 6})):
-        self.identifier = identifier
+        self.keys = peer if isinstance(peer, Keys) else None
+        self.identifier: bytes = peer.identifier if isinstance(peer, Keys) else peer
         self.server = server
+        #: what REGISTER names the server; behind a forwarder it is another one than datagrams are sent to (section 5)
+        self.server_name = server
         self.families = families
         self.state = State.UNREGISTERED
         self.session = ZERO16
@@ -811,7 +861,9 @@ class Client:
         # registration
         self._cookie = ZERO16
         self._cookie_until = -NEVER
+        self._cookie_observed: Optional[Address] = None  # of the same CHALLENGE
         self._ticket = ZERO16
+        self._ticket_at = -NEVER
         self._register_at = NEVER
         self._register_rto: float = RTO_INITIAL
         self._register_transaction = ZERO16
@@ -862,6 +914,14 @@ class Client:
         """Make an offer and return its id. The outcome comes as ``answered`` or ``failed`` (section 6)."""
         if not 1 <= len(blob) <= BLOB_MAX:
             raise CallError("an offer has 1 to 65536 bytes")
+        offer = offer or uuid.UUID(int=self._random.getrandbits(128), version=4).bytes
+        seal = None
+        if self.keys is not None and not is_plain(target):
+            try:
+                seal = self.keys.call(target, offer)
+            except SealError as error:
+                raise CallError(f"an offer to this peer cannot be sealed: {error.name}") from None
+        blob = self._sealed(seal, Kind.OFFER, 0, blob)
         for call in list(self.calls.values()):
             if call.peer == target and not call.caller and call.phase in (Phase.RECEIVING, Phase.PRESENTED):
                 # Glare (section 6) with an offer that is already here.
@@ -870,8 +930,7 @@ class Client:
                 self._fail(call, "glare")
         if not self._has_room():
             raise CallError("too many calls at once")
-        offer = offer or uuid.UUID(int=self._random.getrandbits(128), version=4).bytes
-        call = Call(offer, target, True, Phase.SENDING, NEVER)
+        call = Call(offer, target, True, Phase.SENDING, NEVER, seal=seal)
         call.outgoing = Transfer(Kind.OFFER, call.rtt, split(blob))
         self.calls[offer] = call
         return offer
@@ -883,7 +942,7 @@ class Client:
         self._answer(now, offer, blob)
 
     def decline(self, now: float, offer: bytes) -> None:
-        """Decline an offer: an ANSWER of length 0 (section 6)."""
+        """Decline an offer: an ANSWER that is empty, or sealed and empty in it (section 6)."""
         self._answer(now, offer, b"")
 
     def candidate(self, now: float, offer: bytes, data: bytes) -> int:
@@ -898,6 +957,7 @@ class Client:
         index = len(call.candidates.pieces)
         if index >= FRAGMENTS_MAX:
             raise CallError("a call has 64 candidates for each direction")
+        data = self._sealed(call.seal, Kind.CANDIDATE, index, data)
         call.candidates.add(Piece(digest_of(data), len(data), index, data))
         return index
 
@@ -938,9 +998,9 @@ class Client:
             times += [call.ends_at, call.punch.probe_at, call.punch.until]
             if self.state != State.REGISTERED:
                 continue
-            times += [call.punch.request_at, call.candidates_ack_at]
+            times += [call.punch.request_at, max(call.candidates_ack_at, call.ack_hold)]
             if call.incoming is not None:
-                times.append(call.incoming.ack_at)
+                times.append(max(call.incoming.ack_at, call.ack_hold))
             if call.outgoing is not None:
                 times.append(call.outgoing.deadline())
                 if call.outgoing.complete:
@@ -970,11 +1030,11 @@ class Client:
         self._poll_probes(now, call)
         if self.state != State.REGISTERED:
             return  # whatever is sent now would only be challenged
-        if call.incoming is not None and now >= call.incoming.ack_at:
+        if call.incoming is not None and now >= max(call.incoming.ack_at, call.ack_hold):
             kind = Kind.ANSWER if call.caller else Kind.OFFER
             self._send(Kind.ACK, session=self.session, offer=call.offer, kind=kind, bitmap=call.incoming.bitmap)
             call.incoming.acknowledged(now)
-        if now >= call.candidates_ack_at:
+        if now >= max(call.candidates_ack_at, call.ack_hold):
             self._send(Kind.ACK, session=self.session, offer=call.offer, kind=Kind.CANDIDATE,
                        bitmap=call.candidates_seen)
             call.candidates_ack_at = NEVER
@@ -1037,9 +1097,12 @@ class Client:
     def _send_register(self, now: float) -> None:
         if now >= self._cookie_until:  # the server may have changed its mind about it, or its address
             self._cookie = ZERO16
+        signature = bytes(64)
+        if self.keys is not None and self._cookie != ZERO16:
+            signature = self.keys.sign_register(self._cookie, self._cookie_observed, self.server_name)
         self._send(Kind.REGISTER, session=self.session, transaction=self._register_transaction,
-                   identifier=self.identifier, cookie=self._cookie, ticket=self._ticket, server=self.server,
-                   signature=bytes(64))
+                   identifier=self.identifier, cookie=self._cookie, ticket=self._ticket, server=self.server_name,
+                   signature=signature)
         self._register_at = now + self._jitter(self._register_rto)
         self._register_rto = min(REGISTER_RTO_MAX, self._register_rto * 2)
 
@@ -1059,6 +1122,7 @@ class Client:
             return  # of a train that was challenged frame by frame; one REGISTER is under way for all of them
         self.state = State.PROVING
         self._cookie = frame["cookie"]
+        self._cookie_observed = frame["observed"]
         self._cookie_until = now + COOKIE_LIFETIME / 2
         self._challenges += 1
         if self._challenges <= CHALLENGES_AT_ONCE:
@@ -1078,7 +1142,8 @@ class Client:
         changed = frame["session"] != self.session
         self.state = State.REGISTERED
         self.session = frame["session"]
-        self._ticket = frame["ticket"]
+        if frame["ticket"] != self._ticket:
+            self._ticket, self._ticket_at = frame["ticket"], now
         self.ttl, self.timeout, self.maxblob = frame["ttl"], frame["timeout"], frame["maxblob"]
         self._register_at = NEVER
         self._schedule_keepalive(now)
@@ -1115,6 +1180,10 @@ class Client:
             self._send_register(now)
             return
         if self._request_tries == 0:
+            if self._ticket != ZERO16 and now - self._ticket_at > TICKET_LIFETIME / 2:
+                self._ask(now)  # a renewal, for a new ticket (section 5, Tickets)
+                self._send_register(now)
+                return
             self._request_transaction = self._token16()
         self._send(Kind.KEEPALIVE, session=self.session, transaction=self._request_transaction,
                    observed=self.observed)
@@ -1151,16 +1220,25 @@ class Client:
             raise CallError("no such call")
         return self.calls[offer]
 
-    def _answer(self, now: float, offer: bytes, blob: bytes) -> None:
+    def _answer(self, now: float, offer: bytes, payload: bytes) -> None:
         call = self._call(offer)
         if call.phase != Phase.PRESENTED:
             raise CallError("this offer does not wait for an answer")
+        blob = self._sealed(call.seal, Kind.ANSWER, 0, payload)
         if len(blob) > self.maxblob:
             raise CallError("the server relays no blob of this length")
         call.phase = Phase.ANSWERING
-        call.declined = not blob
+        call.declined = not payload
         call.outgoing = Transfer(Kind.ANSWER, call.rtt, split(blob))
         call.ends_at = now + self.timeout + OFFER_MARGIN
+
+    @staticmethod
+    def _sealed(seal: Optional[CallSeal], kind: Kind, number: int, payload: bytes) -> bytes:
+        """The blob for a payload: sealed, or as it is where a peer is plain."""
+        try:
+            return payload if seal is None else seal.seal(kind, number, payload)
+        except SealError as error:
+            raise CallError(f"this {kind.name} cannot be sealed: {error.name}") from None
 
     def _on_blob(self, now: float, frame: Frame) -> None:
         """RELAYED_OFFER and RELAYED_ANSWER."""
@@ -1190,10 +1268,28 @@ class Client:
         elif call.caller:
             self._on_answer(now, call, frame["observed"])
         else:
-            self._remember(call)
-            call.phase = Phase.PRESENTED
-            call.ends_at = now + self.timeout + OFFER_MARGIN
-            self._emit("offered", offer=offer, source=source, observed=frame["observed"], blob=call.incoming.blob)
+            self._on_offer(now, call, frame["observed"])
+
+    def _on_offer(self, now: float, call: Call, observed: Optional[Address]) -> None:
+        """The OFFER is complete: it is presented, or refused if it does not open (section 13)."""
+        assert call.incoming is not None and call.incoming.blob is not None
+        self._remember(call)
+        payload = call.incoming.blob
+        if self.keys is not None and not is_plain(call.peer):
+            try:
+                payload, call.seal = self.keys.take_offer(call.peer, call.offer, payload)
+            except SealError as error:
+                self._drop(call)
+                self._finished_acks[call.offer] = max(now, call.ack_hold)
+                self._refuse(call, Kind.OFFER, error)
+                return
+        call.phase = Phase.PRESENTED
+        call.ends_at = now + self.timeout + OFFER_MARGIN
+        self._emit("offered", offer=call.offer, source=call.peer, observed=observed, blob=payload,
+                   sealed=call.seal is not None)
+
+    def _refuse(self, call: Call, kind: Kind, error: SealError) -> None:
+        self._emit("refused", offer=call.offer, source=call.peer, kind=kind.name, reason=error.name)
 
     def _on_first_answer_fragment(self, now: float, call: Call, frame: Frame) -> None:
         assert call.outgoing is not None
@@ -1202,22 +1298,32 @@ class Client:
             call.ring_at = now + OFFER_REPEAT
         call.phase = Phase.RECEIVING
         call.incoming = Reassembly(frame)
-        call.declined = not call.incoming.length
+        call.declined = not call.incoming.length and call.seal is None
         call.ends_at = now + self.timeout + OFFER_MARGIN
-        self._start_punch(now, call)
 
     def _on_answer(self, now: float, call: Call, observed: Optional[Address]) -> None:
         """The ANSWER is complete. Ringing and acknowledging go on for a while, also if it declines."""
         assert call.incoming is not None and call.incoming.blob is not None
+        payload = call.incoming.blob
+        if call.seal is not None:
+            try:
+                payload = call.seal.open(Kind.ANSWER, 0, payload)
+            except SealError as error:  # not acknowledged (section 13)
+                self._store(call.offer, Finished(call.peer, None, b"", 0))
+                self._fail(call, error.name)
+                return
         self._remember(call)
         self._forget_ignored(call)
         call.phase = Phase.SETTLED
         call.ring_until = now + OFFER_LINGER
         call.ends_at = now + max(self.timeout + OFFER_MARGIN, OFFER_LINGER)
-        if call.incoming.blob:
-            self._emit("answered", offer=call.offer, observed=observed, blob=call.incoming.blob)
+        if payload:
+            self._emit("answered", offer=call.offer, observed=observed, blob=payload, sealed=call.seal is not None)
+            self._start_punch(now, call)
         else:
+            call.declined = True
             call.candidates = None
+            call.punch.stop()
             self._emit("failed", offer=call.offer, reason="declined")
 
     def _new_incoming(self, now: float, frame: Frame) -> Optional[Call]:
@@ -1262,12 +1368,20 @@ class Client:
             return
         if call.incoming is None or call.incoming.blob is None or digest_of(frame.blob) != frame["digest"]:
             return
+        index, payload = frame["index"], frame.blob
+        bit = 1 << index
+        news = not call.candidates_seen & bit
+        if news and call.seal is not None:
+            try:
+                payload = call.seal.open(Kind.CANDIDATE, index, payload)
+            except SealError as error:  # its number stays free for the true one (section 13)
+                self._refuse(call, Kind.CANDIDATE, error)
+                return
         self.last_heard = now
         call.candidates_ack_at = min(call.candidates_ack_at, now + ACK_DELAY)
-        bit = 1 << frame["index"]
-        if not call.candidates_seen & bit:
+        if news:
             call.candidates_seen |= bit
-            self._emit("candidate", offer=call.offer, index=frame["index"], blob=frame.blob)
+            self._emit("candidate", offer=call.offer, index=index, blob=payload)
 
     def _on_ack(self, now: float, frame: Frame) -> None:
         call = self.calls.get(frame["offer"])
@@ -1439,8 +1553,10 @@ class Client:
                 self._emit("candidates_failed", offer=call.offer, reason=reason)
         elif kind == Kind.ACK:
             if retry_after:
+                # It does not say which kind of ACK; what arrives meanwhile is acknowledged after it, too.
+                call.ack_hold = max(call.ack_hold, now + retry_after)
                 if call.incoming is not None and call.incoming.blob is None:
-                    call.incoming.ack_at = now + retry_after
+                    call.incoming.ack_at = call.ack_hold
             elif not call.caller and call.phase in (Phase.RECEIVING, Phase.PRESENTED):
                 self._fail(call, reason, code=frame["code"], detail=frame["detail"])
         elif kind == Kind.PUNCH and call.punch.request_at != NEVER:
@@ -1529,16 +1645,19 @@ def now_ms() -> float:
 class UdpClient:
     """A ``Client`` on a UDP socket of the server's IP version. Everything happens in ``step``; there are no threads.
 
-    ``drop`` is the share (0..1) of datagrams that are thrown away in each direction, to try out loss.
+    ``drop`` is the share (0..1) of datagrams that are thrown away in each direction, to try out loss. ``capture`` gets
+    every datagram that the socket sends or receives: a line of ``>`` or ``<``, a space and the bytes in hexadecimal.
     """
 
-    def __init__(self, identifier: bytes, host: str, port: int, drop: float = 0.0, seed: Optional[int] = None):
+    def __init__(self, peer: Union[bytes, Keys], host: str, port: int, drop: float = 0.0, seed: Optional[int] = None,
+                 capture: Optional[BinaryIO] = None):
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         self._family: socket.AddressFamily = found[0]
         self._drop = drop
         self._dropper = random.Random(seed)
+        self._capture = capture
         server = self._address(found[4])
-        self.core = Client(identifier, server, families=frozenset({server.version}))
+        self.core = Client(peer, server, families=frozenset({server.version}))
         self.socket = self._open()
 
     def step(self, wait: float) -> list[Event]:
@@ -1573,6 +1692,7 @@ class UdpClient:
         for data, address in self.core.poll(now_ms()):
             if self._drop and self._dropper.random() < self._drop:
                 continue
+            self._record(b">", data)
             try:
                 self.socket.sendto(data, tuple(address))
             except OSError:
@@ -1584,10 +1704,15 @@ class UdpClient:
                 data, address = self.socket.recvfrom(2 * DATAGRAM_MAX)
             except OSError:
                 return
+            self._record(b"<", data)
             if self._drop and self._dropper.random() < self._drop:
                 continue
             self.core.handle_datagram(now_ms(), data, self._address(address))
             self._flush()  # what is due at once must not wait for the rest of a train
+
+    def _record(self, direction: bytes, data: bytes) -> None:
+        if self._capture is not None:
+            self._capture.write(direction + b" " + data.hex().encode() + b"\n")
 
     @staticmethod
     def _address(address: tuple[Any, ...]) -> Address:

@@ -32,9 +32,8 @@ from roundtable import Address, Client, Code, Event, Kind
 SERVER = Address("198.51.100.1", 3478)
 PROXY = Address("203.0.113.9", 4000)
 SPEC = Path(__file__).resolve().parents[2] / "proto" / "SPEC.md"
-#: Constants of section 10 for what this client does not do: keyed identifiers, sealed blobs, peer addresses.
-NOT_HERE = {"TICKET_LIFETIME", "OFFER_WINDOW", "OFFERS_REMEMBERED", "OFFERS_PER_SENDER", "PEER_ADDRESS_MAX",
-            "SERVERS_MAX", "SERVER_PORT"}
+#: Constants of section 10 that test_sealing.py and test_peer_address.py check.
+NOT_HERE = {"OFFER_WINDOW", "OFFERS_REMEMBERED", "OFFERS_PER_SENDER", "PEER_ADDRESS_MAX", "SERVERS_MAX", "SERVER_PORT"}
 
 
 class FakeServer:
@@ -169,8 +168,9 @@ class Net:
         self._queue: list[tuple[float, int, Address, Address, bytes]] = []
         self._order = itertools.count()
 
-    def client(self, number: int, port: int = 5000) -> Client:
-        client = Client(number.to_bytes(16, "big") + bytes(16), SERVER, random.Random(number))
+    def client(self, number: int, port: int = 5000, peer: Any = None) -> Client:
+        """A client with a plain identifier of this number, or with another one or ``Keys``."""
+        client = Client(peer or number.to_bytes(16, "big") + bytes(16), SERVER, random.Random(number))
         self.clients[Address(f"192.0.2.{number}", port)] = client
         self.events[client.identifier] = []
         return client
@@ -741,6 +741,22 @@ class CallTest(Pair):
         self.assertEqual(net.got(a, "version")[0]["version"], 7)
         self.assertEqual(net.got(a, "failed") + net.got(b, "failed"), [])
 
+    def test_retry_after_of_an_ack_holds_back_all_acks_of_the_call(self) -> None:
+        net, a, b = self.pair()
+        missing = [2]  # the last fragment comes with its first repeat, half a second later
+        net.drop = lambda source, to, data: (data[3] == Kind.RELAYED_OFFER and data[99] in missing
+                                             and bool(missing.pop()))
+        a.offer(net.now, b.identifier, blob_of(3000))
+        net.run(1_000, lambda: bool(b.calls))
+        offer, = b.calls
+        error = rt.encode(Kind.ERROR, reference=offer, code=Code.OFFER_UNKNOWN, kind=Kind.ACK, detail=0,
+                          retry_after=900)
+        b.handle_datagram(net.now, error, SERVER)
+        net.run(900)
+        self.assertEqual((net.sent(Kind.ACK), len(net.got(b, "offered"))), ([], 1))
+        net.run(100)
+        self.assertEqual(net.sent(Kind.ACK)[0]["bitmap"], 7)
+
     def test_version_error_in_another_version_is_a_hint(self) -> None:
         net = Net()
         net.server_up = False
@@ -943,7 +959,8 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual([path.read_bytes() for path in (self.directory / "offers").iterdir()], [blob_of(20_000)])
 
     def test_what_comes_with_the_last_event_is_reported_and_kept(self) -> None:
-        args = argparse.Namespace(host=self.loopback.host, port=self.loopback.port, drop=0, seed=1, timeout=5)
+        args = argparse.Namespace(host=self.loopback.host, port=self.loopback.port, drop=0, seed=1, timeout=5,
+                                  capture=None)
         session = client.Session(args, b"i" * 16 + bytes(16))
         self.addCleanup(session.udp.close)
         steps = [[Event(name, {}) for name in ("delivered", "candidate", "path")]]

@@ -157,6 +157,7 @@ class Raw:
         self.socket.settimeout(5)
         self.socket.connect((host, server.port))
         self.address = rt.Address(*self.socket.getsockname()[:2])
+        self.server = rt.Address(*self.socket.getpeername()[:2])
         self.id = uuid.uuid4().bytes + bytes(16)
         self.session = rt.ZERO16
         self.cookie = rt.ZERO16
@@ -190,7 +191,7 @@ class Raw:
     def register(self, **fields: Any) -> list[rt.Frame]:
         """REGISTER with the cookie held; the session and cookie that come are kept."""
         values = {"transaction": uuid.uuid4().bytes, "identifier": self.id, "cookie": self.cookie,
-                  "ticket": rt.ZERO16, "server": None, "signature": bytes(64), **fields}
+                  "ticket": rt.ZERO16, "server": self.server, "signature": bytes(64), **fields}
         answers = self.send(Kind.REGISTER, **values)
         for frame in answers:
             if frame.kind == Kind.REGISTERED:

@@ -63,7 +63,8 @@ pub struct Config {
     pub known_as: SocketAddr,
     /// Who this client is: a plain identifier, or a key.
     pub identity: Identity,
-    /// Seconds since 1970-01-01T00:00:00Z at the moment that [`Client::new`] is given. What is sealed is dated. SPEC 13
+    /// Seconds since 1970-01-01T00:00:00Z at the moment that [`Client::new`] is given. What is sealed is dated; see
+    /// [`Client::set_unix_time`]. SPEC 13
     pub unix_time: u64,
 }
 
@@ -244,6 +245,13 @@ impl Client {
             call.punch.ask(cx.now);
             Ok(())
         })
+    }
+
+    /// Sets the date anew, in Unix seconds. It runs with the engine's time, which may stand still while the host sleeps,
+    /// and the user may set the host's: a driver tells it whenever it wakes. What is sealed is dated. SPEC 13
+    pub fn set_unix_time(&mut self, now: Instant, unix_time: u64) {
+        self.advance(now);
+        self.sealing.set_date(self.now, unix_time);
     }
 
     /// Returns what was counted.

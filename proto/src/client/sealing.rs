@@ -38,6 +38,11 @@ impl Sealing {
         Self { key, start: now, start_date: unix_time, seen: ReplayWindow::default(), random }
     }
 
+    /// Sets the date anew: it has run with the engine's time since.
+    pub(super) fn set_date(&mut self, now: Instant, unix_time: u64) {
+        (self.start, self.start_date) = (now, unix_time);
+    }
+
     /// Returns the own key, if blobs between this client and `other` are sealed: both have keys.
     fn key_with(&self, other: &PeerId) -> Option<&SecretKey> {
         self.key.as_deref().filter(|_| !other.is_plain())

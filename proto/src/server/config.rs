@@ -37,6 +37,8 @@ pub struct Config {
     pub tickets: Option<TicketSecret>,
     /// How long an offer waits for its answer.
     pub offer_timeout: Duration,
+    /// Whether whoever asks is told that this server may be loaded with benchmarks.
+    pub benchmarks: bool,
     /// Whether [`Event`](super::Event)s are kept for `poll_event`.
     pub events: bool,
 }
@@ -54,6 +56,7 @@ impl Default for Config {
             public_addresses: Vec::new(),
             tickets: None,
             offer_timeout: Duration::from_secs(30),
+            benchmarks: false,
             events: false,
         }
     }

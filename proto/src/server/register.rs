@@ -8,12 +8,16 @@ use super::registry::{PEER_TTL, PeerSlot};
 use super::{Event, Outcome, Refused, Server};
 use crate::Instant;
 use crate::identity::{Binding, verify_register};
-use crate::wire::{Address, ErrorCode, Frame, Kind, Register, Registered, Ticket};
+use crate::wire::{
+    Address, BENCHMARK_ID, BENCHMARKS_AGREED, ErrorCode, Frame, Kind, Register, Registered, Ticket,
+};
 
 /// What SERVER_FULL and TOO_MANY_OFFERS ask to wait.
 pub(super) const FULL_RETRY: Duration = Duration::from_secs(5);
 /// `detail` of IDENTIFIER_REFUSED: this server takes no plain identifiers. SPEC 9
 const PLAIN_REFUSED: u8 = 2;
+/// `detail` of IDENTIFIER_REFUSED: nobody may hold this identifier. SPEC 9
+const RESERVED: u8 = 1;
 /// `detail` of SERVER_FULL: peers. SPEC 9
 const FULL_OF_PEERS: u8 = 1;
 
@@ -64,6 +68,10 @@ impl Server {
     /// Finds, moves or makes the registration.
     fn admit(&mut self, applicant: &Applicant<'_>) -> Result<Admission, Refused> {
         let Applicant { now, path, source, proof, register } = *applicant;
+        if register.identifier == BENCHMARK_ID {
+            let detail = if self.config.benchmarks { BENCHMARKS_AGREED } else { RESERVED };
+            return Err(Refused { detail, ..Refused::from(ErrorCode::IdentifierRefused) });
+        }
         if register.identifier.is_plain() && !self.config.plain_ids {
             return Err(Refused { detail: PLAIN_REFUSED, ..Refused::from(ErrorCode::IdentifierRefused) });
         }

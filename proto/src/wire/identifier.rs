@@ -88,6 +88,9 @@ fn write_uuid(f: &mut fmt::Formatter<'_>, bytes: &[u8; 16]) -> fmt::Result {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId([u8; 32]);
 
+/// The plain identifier that nobody may hold. A server that has agreed to benchmarks says so when it refuses it. SPEC 9
+pub const BENCHMARK_ID: PeerId = PeerId(*b"Roundtable bench\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+
 impl PeerId {
     /// Makes the plain identifier of a UUID, unless that is nil.
     #[must_use]

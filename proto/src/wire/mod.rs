@@ -23,7 +23,7 @@ pub use field::{
 };
 pub use fragment::{Fragment, Relayed, fragment_count, fragment_range};
 pub use frame::{Frame, decode, layout};
-pub use identifier::{OfferId, PeerId, PeerIdError};
+pub use identifier::{BENCHMARK_ID, OfferId, PeerId, PeerIdError};
 pub use kind::{BlobKind, Direction, Kind};
 
 /// The first two bytes of every datagram: "RT". SPEC 2
@@ -40,6 +40,9 @@ pub const FRAGMENT: usize = 1024;
 pub const FRAGMENTS_MAX: usize = 64;
 /// Bytes of a blob, at most. SPEC 7
 pub const BLOB_MAX: usize = FRAGMENT * FRAGMENTS_MAX;
+
+/// `detail` of IDENTIFIER_REFUSED to [`BENCHMARK_ID`]: this server has agreed to be loaded. SPEC 9
+pub const BENCHMARKS_AGREED: u8 = 3;
 
 /// Tells whether a datagram on a shared socket is one of this protocol's, by its first two bytes.
 ///

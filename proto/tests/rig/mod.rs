@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use roundtable_proto::Instant;
 use roundtable_proto::client::{self, Event};
+use roundtable_proto::identity::{Identity, SecretKey};
 use roundtable_proto::server::Config;
 use roundtable_proto::vnet::{
     Behaviour, Conditions, Gateway, Host, INTERNET, Link, Realm, SERVER_V4, SERVER_V6, Seat, UNIX_TIME, World,
@@ -43,6 +44,24 @@ pub(crate) fn small() -> Config {
 
 pub(crate) fn identifier(number: u8) -> PeerId {
     PeerId::plain([number; 16]).expect("not zero")
+}
+
+/// What kind of identifiers the peers of a test have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// What they say to each other goes in the clear.
+    Plain,
+    /// It goes sealed.
+    Keyed,
+}
+
+impl Names {
+    pub(crate) fn identity(self, number: u8) -> Identity {
+        match self {
+            Self::Plain => identifier(number).into(),
+            Self::Keyed => SecretKey::from_seed(&[number; 32]).expect("a good seed").into(),
+        }
+    }
 }
 
 /// Loses, duplicates and reorders.
@@ -84,8 +103,13 @@ fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
     IpAddr::from([a, b, c, d])
 }
 
-/// Settles client `number` in a home of its own at the end of `link`.
+/// Settles client `number`, a plain one, in a home of its own at the end of `link`.
 pub(crate) fn settle(world: &mut World, number: u8, home: Home, link: Link) -> Resident {
+    settle_as(world, number, Names::Plain, home, link)
+}
+
+/// Settles client `number` in a home of its own at the end of `link`.
+pub(crate) fn settle_as(world: &mut World, number: u8, names: Names, home: Home, link: Link) -> Resident {
     let public = v4(198, 51, 100, number);
     let local = v4(192, 168, number, 2);
     let near = Link::after(ms(1));
@@ -110,8 +134,9 @@ pub(crate) fn settle(world: &mut World, number: u8, home: Home, link: Link) -> R
     };
     let host = network.add_host(realm, &[address], if gateway.is_some() { near } else { link });
     let server = if address.is_ipv4() { SERVER_V4 } else { SERVER_V6 };
-    let identifier = identifier(number);
-    let seat = world.add_client_with(host, PORT, client::Config::new(server, identifier, UNIX_TIME));
+    let identity = names.identity(number);
+    let identifier = identity.identifier();
+    let seat = world.add_client_with(host, PORT, client::Config::new(server, identity, UNIX_TIME));
     Resident { seat, host, realm, gateway, identifier }
 }
 
@@ -129,11 +154,22 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Settles two clients, and lets both register.
+    /// Settles two plain clients, and lets both register.
     pub(crate) fn registered(seed: u64, homes: [Home; 2], links: [Link; 2], sizes: [usize; 2]) -> Self {
+        Self::registered_as(Names::Plain, seed, homes, links, sizes)
+    }
+
+    /// Settles two clients, and lets both register.
+    pub(crate) fn registered_as(
+        names: Names,
+        seed: u64,
+        homes: [Home; 2],
+        links: [Link; 2],
+        sizes: [usize; 2],
+    ) -> Self {
         let mut world = World::new(seed, small());
-        let caller = settle(&mut world, 1, homes[0], links[0]);
-        let callee = settle(&mut world, 2, homes[1], links[1]);
+        let caller = settle_as(&mut world, 1, names, homes[0], links[0]);
+        let callee = settle_as(&mut world, 2, names, homes[1], links[1]);
         let [offer, answer] = sizes.map(|size| world.random().bytes(size));
         for resident in [caller, callee] {
             world.command(resident.seat, |client, now| client.register(now));

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use roundtable_proto::server::{COOKIE_LIFETIME, Config, Outcome, PEER_TTL, PEER_TTL_SLACK};
 use roundtable_proto::wire::{
-    self, Address, Challenge, Cookie, ErrorCode, Frame, Keepalive, Kind, Registered, Session, Ticket,
-    TransactionId, Zeros,
+    self, Address, BENCHMARK_ID, Challenge, Cookie, ErrorCode, Frame, Keepalive, Kind, Registered, Session,
+    Ticket, TransactionId, Zeros,
 };
 
 use crate::rig::*;
@@ -200,6 +200,18 @@ fn plain_identifiers_are_refused_where_the_operator_says_so() {
     let expected = error_with(ASKED, ErrorCode::IdentifierRefused, Kind::Register, 2, 0);
     assert_eq!(rig.frame(ALICE, &register(Session::NONE, id(1), cookie)), [to(ALICE, &expected)]);
     assert_eq!(rig.server.peers(), 0);
+}
+
+#[test]
+fn reserved_identifier_is_nobodys_and_tells_whether_benchmarks_are_agreed() {
+    for (benchmarks, plain_ids, detail) in [(false, true, 1), (true, true, 3), (true, false, 3)] {
+        let mut rig = Rig::with(Config { benchmarks, plain_ids, ..small() });
+        assert_challenged(&mut rig, ALICE, &register(Session::NONE, BENCHMARK_ID, Cookie::NONE));
+        let cookie = rig.cookie(ALICE);
+        let expected = error_with(ASKED, ErrorCode::IdentifierRefused, Kind::Register, detail, 0);
+        assert_eq!(rig.frame(ALICE, &register(Session::NONE, BENCHMARK_ID, cookie)), [to(ALICE, &expected)]);
+        assert_eq!(rig.server.peers(), 0);
+    }
 }
 
 #[test]

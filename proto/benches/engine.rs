@@ -1,0 +1,122 @@
+//! The server engine alone: nanoseconds a datagram, at 1,000 and at a million peers in random order, and the longest
+//! pause of a sweep. One JSON object a line.
+//!
+//! `cargo bench -p roundtable-proto --bench engine`; `make bench` puts it into its report.
+
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark reads the clock")]
+
+mod support;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant as Clock};
+
+use roundtable_proto::server::{Path, Server};
+use roundtable_proto::wire::{self, BlobKind};
+
+use support::{Rig, foreign, hand, malformed, path, stale};
+
+/// Datagrams between two looks at the clock: few enough that they lie in the cache, as they do after a receive.
+const BATCH: usize = 64;
+/// Datagrams of a round.
+const ROUND: usize = 500_000;
+const ROUNDS: usize = 5;
+/// How often the sweep is repeated: the least of the longest pauses is the engine's own, the others are the machine's.
+const SWEEPS: usize = 3;
+
+fn main() {
+    for peers in [1000, 1_000_000] {
+        let mut rig = Rig::with_peers(peers);
+        measure(&mut rig, "keepalive", peers, Rig::keepalive);
+        let offer = |rig: &Rig, number| rig.fragment(number, BlobKind::Offer, number);
+        for number in 0..peers {
+            rig.hand(path(number), &offer(&rig, number));
+        }
+        measure(&mut rig, "offer", peers, offer);
+        measure(&mut rig, "foreign", peers, |_, _| foreign());
+        measure(&mut rig, "malformed", peers, |_, _| malformed());
+        measure(&mut rig, "stale", peers, |_, _| stale());
+    }
+    codec();
+    sweeps("forgetting", Duration::ZERO);
+    sweeps("renewing", Duration::from_secs(30));
+}
+
+fn measure(rig: &mut Rig, row: &str, peers: u32, datagram: impl Fn(&Rig, u32) -> Vec<u8>) {
+    let order = rig.order(peers);
+    let mut numbers = order.iter().copied().cycle();
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..ROUND / BATCH {
+                let batch: Vec<(Path, Vec<u8>)> = numbers
+                    .by_ref()
+                    .take(BATCH)
+                    .map(|number| (path(number), datagram(rig, number)))
+                    .collect();
+                spent += timed(&mut rig.server, rig.now, &batch);
+            }
+            spent.as_nanos() as f64 / (ROUND / BATCH * BATCH) as f64
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    println!("{{\"row\":\"{row}\",\"peers\":{peers},\"ns\":{:.1}}}", rounds[ROUNDS / 2]);
+}
+
+fn timed(server: &mut Server, now: roundtable_proto::Instant, batch: &[(Path, Vec<u8>)]) -> Duration {
+    let began = Clock::now();
+    for (from, datagram) in batch {
+        black_box(hand(server, now, *from, datagram));
+    }
+    began.elapsed()
+}
+
+/// Reads and writes a KEEPALIVE, without a server.
+fn codec() {
+    let datagram = Rig::with_peers(1).keepalive(0);
+    let mut out = Vec::with_capacity(wire::DATAGRAM_MAX);
+    let began = Clock::now();
+    for _ in 0..ROUND {
+        out.clear();
+        if let Ok(frame) = wire::decode(black_box(&datagram)) {
+            frame.encode(&mut out);
+        }
+        black_box(&out);
+    }
+    let nanos = began.elapsed().as_nanos() as f64 / ROUND as f64;
+    println!("{{\"row\":\"codec\",\"peers\":0,\"ns\":{nanos:.1}}}");
+}
+
+/// Lets the time of a million peers run out at once. `heard` is when they were heard again after they registered; if
+/// that is not zero they are only looked at and scheduled anew.
+fn sweeps(row: &str, heard: Duration) {
+    let mut longest = Vec::new();
+    for _ in 0..SWEEPS {
+        let mut rig = Rig::with_peers(1_000_000);
+        if heard > Duration::ZERO {
+            rig.now += heard;
+            for number in 0..1_000_000 {
+                let datagram = rig.keepalive(number);
+                rig.hand(path(number), &datagram);
+            }
+            rig.now += Duration::from_secs(32);
+        } else {
+            rig.now += Duration::from_secs(62);
+        }
+        let mut pause = Duration::ZERO;
+        let mut calls: u64 = 0;
+        while rig.server.poll_timeout().is_some_and(|at| at <= rig.now) {
+            let began = Clock::now();
+            rig.server.handle_timeout(rig.now);
+            pause = pause.max(began.elapsed());
+            calls += 1;
+        }
+        longest.push((pause, calls));
+    }
+    longest.sort_unstable();
+    let (pause, calls) = longest[0];
+    println!(
+        "{{\"row\":\"{row}\",\"peers\":1000000,\"calls\":{calls},\"longest_us\":{:.1},\"worst_us\":{:.1}}}",
+        pause.as_nanos() as f64 / 1000.0,
+        longest[SWEEPS - 1].0.as_nanos() as f64 / 1000.0
+    );
+}

@@ -30,6 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOAD_CORE, SERVER_CORE = 0, (os.cpu_count() or 1) - 1
 # What every server of a benchmark allows, so that no limit is measured in place of the work.
 CONFIG = "localport: 0\nmaxpeers: 4000000\nmaxoffers: 4000000\nmaxpeeroffers: 1000\nsignaturechecks: 1000000\ntimeout: 600\n"
+CONFIG += "strangerrate: 0\nregisterrate: 0\nregistertotal: 0\npeerrate: 0\nofferrate: 0\n"
 RATE = 50_000  # datagrams a second where latency is measured
 BURST = 10_000
 

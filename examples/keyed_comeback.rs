@@ -17,7 +17,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use roundtable_signalling::config::{Config, SignatureChecks};
+use roundtable_signalling::config::{Config, RegisterRate, RegisterTotal, SignatureChecks, StrangerRate};
 use roundtable_signalling::proto::identity::{Binding, SecretKey};
 use roundtable_signalling::proto::wire::{
     self, Address, Challenge, Cookie, Frame, PeerId, Refusal, Register, Session, Signature, Ticket,
@@ -169,7 +169,17 @@ impl Crowd {
         proof: Proof,
     ) -> Outcome<()> {
         let localaddress = Some(Ipv4Addr::LOCALHOST.into());
-        let config = Config { localport: 0, localaddress, signaturechecks, secretfile, ..Config::default() };
+        let config = Config {
+            localport: 0,
+            localaddress,
+            signaturechecks,
+            secretfile,
+            // Some hundred addresses stand for those of all peers.
+            strangerrate: StrangerRate::constant::<0>(),
+            registerrate: RegisterRate::constant::<0>(),
+            registertotal: RegisterTotal::constant::<0>(),
+            ..Config::default()
+        };
         let server = Running::start(config)?;
         let (clock, cpu) = (Instant::now(), server.cpu()?);
         let mut tasks = tokio::task::JoinSet::new();

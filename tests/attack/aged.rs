@@ -7,7 +7,7 @@ use std::time::Duration;
 use roundtable_signalling::proto::client::{self, Client, Event};
 use roundtable_signalling::proto::identity::SecretKey;
 use roundtable_signalling::proto::server::{
-    COOKIE_LIFETIME, Config, Outcome, PEER_TTL, PEER_TTL_SLACK, Path, Server, TICKET_LIFETIME,
+    COOKIE_LIFETIME, Config, Limits, Outcome, PEER_TTL, PEER_TTL_SLACK, Path, Server, TICKET_LIFETIME,
 };
 use roundtable_signalling::proto::wire::{self, Cookie, Frame, OfferId, Registered, Ticket, TransactionId};
 use roundtable_signalling::proto::{Instant, Seed};
@@ -49,7 +49,8 @@ impl Timeline {
     fn new(random: &mut Random) -> Self {
         let now = Instant::from_micros(1_000_000);
         let offer_timeout = Duration::from_secs(100_000);
-        let config = Config { signature_checks: 1_000_000, offer_timeout, ..Config::default() };
+        let config =
+            Config { signature_checks: 1_000_000, limits: Limits::NONE, offer_timeout, ..Config::default() };
         let keys = [0, 1].map(|_| SecretKey::from_seed(&random.bytes()).unwrap());
         let ids = keys.each_ref().map(SecretKey::identifier);
         let peers = keys.map(|key| {

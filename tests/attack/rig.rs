@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roundtable_signalling::client::{Call, CallEvent, Client, Incoming, IncomingCall, Options, Outcome};
-use roundtable_signalling::config::{Config, SignatureChecks};
+use roundtable_signalling::config::{
+    Config, OfferRate, PeerRate, RegisterRate, RegisterTotal, SignatureChecks, StrangerRate,
+};
 use roundtable_signalling::proto::identity::{Identity, SecretKey};
 use roundtable_signalling::proto::server::Counters;
 use roundtable_signalling::proto::wire::{Cookie, OfferId, PeerId, Session, Ticket};
@@ -42,7 +44,17 @@ pub(crate) async fn within<T>(wait: impl Future<Output = T>) -> T {
 pub(crate) fn unhurried() -> Config {
     let localaddress = Some(Ipv4Addr::LOCALHOST.into());
     let signaturechecks = SignatureChecks::constant::<1_000_000>();
-    Config { localport: 0, localaddress, signaturechecks, ..Config::default() }
+    Config {
+        localport: 0,
+        localaddress,
+        signaturechecks,
+        strangerrate: StrangerRate::constant::<0>(),
+        registerrate: RegisterRate::constant::<0>(),
+        registertotal: RegisterTotal::constant::<0>(),
+        peerrate: PeerRate::constant::<0>(),
+        offerrate: OfferRate::constant::<0>(),
+        ..Config::default()
+    }
 }
 
 /// Starts a server that serves until the test ends.

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use roundtable_proto::identity::{Binding, SecretKey};
-use roundtable_proto::server::{Config, Outcome, Path, Server, Via};
+use roundtable_proto::server::{Config, Limits, Outcome, Path, Server, Via};
 use roundtable_proto::wire::{
     self, Address, BlobKind, Cookie, Digest, FRAGMENT, Fragment, FragmentHead, Frame, Keepalive, OfferId,
     PeerId, Register, Session, Signature, Ticket, TransactionId, Zeros,
@@ -13,7 +13,7 @@ use roundtable_proto::wire::{
 use roundtable_proto::{Instant, Seed};
 
 /// Where the clients reach the server.
-pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 1066);
+pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 168, 0, 1)), 1066);
 /// The transaction of every request.
 pub(crate) const ASKED: TransactionId = TransactionId([7; 16]);
 
@@ -32,6 +32,8 @@ impl Rig {
             max_peers: peers.max(1024) * 2,
             max_offers: peers.max(1024) * 2,
             signature_checks: 1_000_000,
+            // What peers send is accounted for, and is never too much.
+            limits: Limits { peer_kib: 16_384, offers_to_peer: 10_000, ..Limits::NONE },
             ..Config::default()
         };
         let now = Instant::from_micros(1_000_000_000);

@@ -27,10 +27,20 @@ pub type Timeout = Ranged<1, 3600>;
 pub type MaxPeers = Ranged<1, 16_000_000>;
 /// Offers open at one time, of all callers together.
 pub type MaxOffers = Ranged<1, 4_000_000>;
-/// Offers open at one time of one caller.
+/// Offers of one caller that may wait for their answer at one time.
 pub type MaxPeerOffers = Ranged<1, 1000>;
 /// Signatures checked in one second.
 pub type SignatureChecks = Ranged<0, 1_000_000>;
+/// Answers a second to one source that has proved nothing; 0 is no limit.
+pub type StrangerRate = Ranged<0, 100_000>;
+/// Registrations a second from one source; 0 is no limit.
+pub type RegisterRate = Ranged<0, 100_000>;
+/// Registrations a second in all; 0 is no limit.
+pub type RegisterTotal = Ranged<0, 1_000_000>;
+/// KiB a second that one peer may send; 0 is no limit.
+pub type PeerRate = Ranged<0, 16_384>;
+/// Offers a second to one peer; 0 is no limit.
+pub type OfferRate = Ranged<0, 10_000>;
 /// Bytes of the largest blob that is relayed. Its upper end is `BLOB_MAX` of SPEC 10.
 pub type MaxBlob = Ranged<1024, 65_536>;
 
@@ -64,7 +74,7 @@ pub struct Config {
     pub maxpeers: MaxPeers,
     /// Offers open at one time, of all callers together; bounds the server's memory.
     pub maxoffers: MaxOffers,
-    /// Offers open at one time of one caller.
+    /// Offers of one caller that may wait for their answer at one time.
     pub maxpeeroffers: MaxPeerOffers,
     /// Bytes of the largest offer or answer that is relayed.
     pub maxblob: MaxBlob,
@@ -72,6 +82,16 @@ pub struct Config {
     pub plainids: bool,
     /// Signatures of keyed identifiers checked in one second: what registrations may take from relaying.
     pub signaturechecks: SignatureChecks,
+    /// Answers a second to sources of one IPv4 address or IPv6 /64 that have proved nothing.
+    pub strangerrate: StrangerRate,
+    /// Registrations a second from one IPv4 address or IPv6 /64.
+    pub registerrate: RegisterRate,
+    /// Registrations a second in all.
+    pub registertotal: RegisterTotal,
+    /// KiB a second that one peer may send.
+    pub peerrate: PeerRate,
+    /// Offers a second to one peer, whoever sends them.
+    pub offerrate: OfferRate,
     /// The file that keeps the secret of tickets over a restart; unset: the secret ends with the process.
     pub secretfile: Option<PathBuf>,
     /// Whether `roundtable-probe bench` may load this server from another machine.
@@ -93,6 +113,11 @@ impl Default for Config {
             maxblob: MaxBlob::constant::<65_536>(),
             plainids: true,
             signaturechecks: SignatureChecks::constant::<5000>(),
+            strangerrate: StrangerRate::constant::<500>(),
+            registerrate: RegisterRate::constant::<200>(),
+            registertotal: RegisterTotal::constant::<20000>(),
+            peerrate: PeerRate::constant::<256>(),
+            offerrate: OfferRate::constant::<10>(),
             secretfile: None,
             benchmarks: false,
         }
@@ -177,7 +202,8 @@ mod tests {
         let text = "loglevel: debug\nlogfile: /tmp/log\nlocalport: 0\ntimeout: 3600\nlocaladdress: '::1'\n\
                     publicaddress: 192.0.2.1\n\
                     maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n\
-                    signaturechecks: 7\nsecretfile: /tmp/secret\nbenchmarks: true\n";
+                    signaturechecks: 7\nstrangerrate: 8\nregisterrate: 9\nregistertotal: 10\npeerrate: 11\nofferrate: 12\n\
+                    secretfile: /tmp/secret\nbenchmarks: true\n";
         let expected = Config {
             loglevel: LogLevel::Debug,
             logfile: Some("/tmp/log".into()),
@@ -191,6 +217,11 @@ mod tests {
             maxblob: MaxBlob::constant::<1024>(),
             plainids: false,
             signaturechecks: SignatureChecks::constant::<7>(),
+            strangerrate: StrangerRate::constant::<8>(),
+            registerrate: RegisterRate::constant::<9>(),
+            registertotal: RegisterTotal::constant::<10>(),
+            peerrate: PeerRate::constant::<11>(),
+            offerrate: OfferRate::constant::<12>(),
             secretfile: Some("/tmp/secret".into()),
             benchmarks: true,
         };

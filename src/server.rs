@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use roundtable_proto::server::{self as engine, Counters, TicketSecret, Via};
+use roundtable_proto::server::{self as engine, Counters, Event, Limits, Pressure, TicketSecret, Via};
 use roundtable_proto::{Instant, Seed};
 
 use crate::clock::Clock;
@@ -27,6 +27,8 @@ const SUSPENDED: Duration = Duration::from_secs(5);
 const SUSPENDED_DRAIN_MAX: usize = 1024;
 /// Pause after an unexpected receive error, so that a broken socket does not spin.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
+/// With a receive queue that has not been empty for this long, the loop does not keep up.
+const SATURATED: Duration = Duration::from_millis(50);
 /// Time between two warnings of the same kind, at least.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 /// Time between two looks at the kernel's count of dropped datagrams while the server runs, at least.
@@ -60,6 +62,8 @@ pub struct Server {
     shared: Arc<Mutex<Stats>>,
     transport: Transport,
     last_warning: Option<std::time::Instant>,
+    /// Since when the receive queue has not been empty.
+    busy_since: Option<Instant>,
     /// Neither the operator nor a public address says what clients call this server, and nobody was told so.
     is_unnamed: bool,
 }
@@ -155,6 +159,7 @@ impl Server {
         let limits = engine::Config {
             public_addresses: config.publicaddress.iter().map(|one| one.or_port(address.port())).collect(),
             signature_checks: config.signaturechecks.get(),
+            limits: limits(config),
             tickets: config.secretfile.as_deref().map(ticket_secret).transpose()?,
             max_peers: config.maxpeers.get(),
             max_offers: config.maxoffers.get(),
@@ -183,6 +188,7 @@ impl Server {
             shared: Arc::default(),
             transport: Transport { receive_buffer, ..Transport::default() },
             last_warning: None,
+            busy_since: None,
             is_unnamed: config.publicaddress.is_empty(),
         })
     }
@@ -292,11 +298,26 @@ impl Server {
         for _ in 0..most {
             match self.socket.receive(arrivals) {
                 Ok(()) => self.handle(arrivals),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.note_queue(true);
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }
+        self.note_queue(false);
         Ok(())
+    }
+
+    /// Tells the engine whether the loop keeps up.
+    fn note_queue(&mut self, is_empty: bool) {
+        let now = self.clock.now();
+        let since = *self.busy_since.get_or_insert(now);
+        if is_empty {
+            self.busy_since = None;
+        }
+        let saturated = !is_empty && now.since(since) >= SATURATED;
+        self.engine.set_pressure(now, if saturated { Pressure::Saturated } else { Pressure::Calm });
     }
 
     fn handle(&mut self, arrivals: &Arrivals) {
@@ -335,7 +356,7 @@ impl Server {
             self.flush();
         }
         while let Some(event) = self.engine.poll_event() {
-            log::debug!("{event:?}");
+            tell(&event);
         }
     }
 
@@ -367,6 +388,39 @@ impl Server {
         stats.offers = self.engine.offers();
         stats.counters.clone_from(self.engine.counters());
         stats.transport = self.transport;
+    }
+}
+
+/// Logs an event: at warn what the operator has to know, once for each episode.
+fn tell(event: &Event) {
+    match event {
+        Event::Flooded { per_second, prefixes } => {
+            log::warn!("under flood: {per_second} datagrams/s from {prefixes} prefixes, strangers limited");
+        }
+        Event::Relieved { lasted, shed } => {
+            log::warn!(
+                "the flood is over after {} s: {shed} datagrams of strangers dropped",
+                lasted.as_secs()
+            );
+        }
+        Event::Registered { .. }
+        | Event::Moved { .. }
+        | Event::Unregistered { .. }
+        | Event::Forgotten { .. }
+        | Event::OfferOpened { .. }
+        | Event::OfferAnswered { .. }
+        | Event::OfferTimedOut { .. } => log::debug!("{event:?}"),
+    }
+}
+
+/// Gives the rates as the engine calls them.
+const fn limits(config: &Config) -> Limits {
+    Limits {
+        stranger_answers: config.strangerrate.get(),
+        registrations: config.registerrate.get(),
+        registrations_in_all: config.registertotal.get(),
+        peer_kib: config.peerrate.get(),
+        offers_to_peer: config.offerrate.get(),
     }
 }
 

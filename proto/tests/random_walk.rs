@@ -11,13 +11,24 @@ use std::net::IpAddr;
 use hostile::{Attacker, Rogue};
 use rig::{Home, Resident, bad, count, identifier, ms, number_from, secs, seeds, settle};
 use roundtable_proto::client::{Client, Event};
-use roundtable_proto::server::{Config, Outcome};
+use roundtable_proto::server::{Config, Limits, Outcome};
 use roundtable_proto::vnet::{Behaviour, INTERNET, Link, World};
 use roundtable_proto::wire::{ErrorCode, Kind, OfferId, PeerId};
 
 /// Steps of one walk; the walks below add up to more than a million.
 const STEPS: u64 = 100_000;
 const WALKS: u64 = 16;
+
+/// Rates that a walk runs into.
+const fn mean() -> Limits {
+    Limits {
+        stranger_answers: 8,
+        registrations: 1,
+        registrations_in_all: 100,
+        peer_kib: 1,
+        offers_to_peer: 1,
+    }
+}
 
 struct Walk {
     world: World,
@@ -41,6 +52,8 @@ impl Walk {
             max_peer_offers,
             max_blob: 20_000,
             offer_timeout: secs(10),
+            // Every third one is mean.
+            limits: if seed.is_multiple_of(3) { mean() } else { Limits::default() },
             ..Config::default()
         };
         let mut world = World::new(seed, config);
@@ -321,8 +334,8 @@ fn walks_reach_every_outcome_that_an_attacker_can_cause() {
     for code in ErrorCode::ALL {
         let unreachable = matches!(
             code,
-            // Plain identifiers are taken here, notices are no refusals, and no signature is too many.
-            ErrorCode::IdentifierRefused | ErrorCode::Timeout | ErrorCode::RateLimited
+            // Plain identifiers are taken here, and notices are no refusals.
+            ErrorCode::IdentifierRefused | ErrorCode::Timeout
         );
         assert!(unreachable || reached(Outcome::Refused(*code)), "no rogue was refused with {code}");
     }

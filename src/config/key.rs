@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::{MaxBlob, MaxOffers, MaxPeerOffers, MaxPeers, SignatureChecks, Timeout};
+use super::{
+    MaxBlob, MaxOffers, MaxPeerOffers, MaxPeers, OfferRate, PeerRate, RegisterRate, RegisterTotal,
+    SignatureChecks, StrangerRate, Timeout,
+};
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,13 +73,18 @@ pub enum Key {
     MaxBlob,
     PlainIds,
     SignatureChecks,
+    StrangerRate,
+    RegisterRate,
+    RegisterTotal,
+    PeerRate,
+    OfferRate,
     SecretFile,
     Benchmarks,
 }
 
 impl Key {
     /// Every key, in the order of the shipped file.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::LogLevel,
         Self::LogFile,
         Self::LocalPort,
@@ -89,6 +97,11 @@ impl Key {
         Self::MaxBlob,
         Self::PlainIds,
         Self::SignatureChecks,
+        Self::StrangerRate,
+        Self::RegisterRate,
+        Self::RegisterTotal,
+        Self::PeerRate,
+        Self::OfferRate,
         Self::SecretFile,
         Self::Benchmarks,
     ];
@@ -109,6 +122,11 @@ impl Key {
             Self::MaxBlob => "maxblob",
             Self::PlainIds => "plainids",
             Self::SignatureChecks => "signaturechecks",
+            Self::StrangerRate => "strangerrate",
+            Self::RegisterRate => "registerrate",
+            Self::RegisterTotal => "registertotal",
+            Self::PeerRate => "peerrate",
+            Self::OfferRate => "offerrate",
             Self::SecretFile => "secretfile",
             Self::Benchmarks => "benchmarks",
         }
@@ -134,6 +152,17 @@ impl Key {
                 Allowed::Number { min: MaxPeerOffers::MIN, max: MaxPeerOffers::MAX, unit: "offers" }
             }
             Self::MaxBlob => Allowed::Number { min: MaxBlob::MIN, max: MaxBlob::MAX, unit: "bytes" },
+            Self::StrangerRate => {
+                Allowed::Number { min: StrangerRate::MIN, max: StrangerRate::MAX, unit: "answers" }
+            }
+            Self::RegisterRate => {
+                Allowed::Number { min: RegisterRate::MIN, max: RegisterRate::MAX, unit: "registrations" }
+            }
+            Self::RegisterTotal => {
+                Allowed::Number { min: RegisterTotal::MIN, max: RegisterTotal::MAX, unit: "registrations" }
+            }
+            Self::PeerRate => Allowed::Number { min: PeerRate::MIN, max: PeerRate::MAX, unit: "KiB" },
+            Self::OfferRate => Allowed::Number { min: OfferRate::MIN, max: OfferRate::MAX, unit: "offers" },
             Self::PlainIds | Self::Benchmarks => Allowed::Boolean,
         }
     }

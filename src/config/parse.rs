@@ -132,6 +132,11 @@ fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
         Key::MaxBlob => config.maxblob = ranged(key, found)?,
         Key::PlainIds => config.plainids = boolean(key, found)?,
         Key::SignatureChecks => config.signaturechecks = ranged(key, found)?,
+        Key::StrangerRate => config.strangerrate = ranged(key, found)?,
+        Key::RegisterRate => config.registerrate = ranged(key, found)?,
+        Key::RegisterTotal => config.registertotal = ranged(key, found)?,
+        Key::PeerRate => config.peerrate = ranged(key, found)?,
+        Key::OfferRate => config.offerrate = ranged(key, found)?,
         Key::SecretFile => config.secretfile = path(key, found)?,
         Key::Benchmarks => config.benchmarks = boolean(key, found)?,
     }
@@ -202,7 +207,9 @@ mod tests {
     }
 
     const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, publicaddress, maxpeers, \
-                         maxoffers, maxpeeroffers, maxblob, plainids, signaturechecks, secretfile, benchmarks";
+                         maxoffers, maxpeeroffers, maxblob, plainids, signaturechecks, strangerrate, \
+                         registerrate, registertotal, peerrate, offerrate, secretfile, \
+                         benchmarks";
 
     #[test]
     fn text_without_any_key_gives_the_defaults() {

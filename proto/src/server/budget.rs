@@ -6,19 +6,23 @@ use crate::Instant;
 
 /// The share of a second that may be spent at once.
 const BURST: Duration = Duration::from_millis(100);
+/// The longest wait that is promised.
+const WAIT_MAX: Duration = Duration::from_secs(20);
 
 pub(super) struct Budget {
     /// What one piece of work costs in time.
     cost: Duration,
     /// When all that was spent is earned again.
     clear: Instant,
+    /// The last moment that was promised to somebody who has to wait.
+    promised: Instant,
 }
 
 impl Budget {
     /// Allows `rate` pieces of work a second; zero allows none.
     pub(super) fn new(rate: u32) -> Self {
         let cost = Duration::from_secs(1).checked_div(rate).unwrap_or(Duration::MAX);
-        Self { cost, clear: Instant::ORIGIN }
+        Self { cost, clear: Instant::ORIGIN, promised: Instant::ORIGIN }
     }
 
     /// Takes one piece, if there is one.
@@ -29,6 +33,14 @@ impl Budget {
             self.clear = clear;
         }
         allowed
+    }
+
+    /// Says when to come back to somebody who got nothing: all who wait come one by one, as fast as the rate allows.
+    pub(super) fn wait(&mut self, now: Instant) -> Duration {
+        let promised = self.promised.max(now) + self.cost;
+        // Beyond that they come all over again.
+        self.promised = if promised.since(now) < WAIT_MAX { promised } else { now };
+        promised.since(now).min(WAIT_MAX)
     }
 }
 
@@ -50,6 +62,16 @@ mod tests {
         assert_eq!(taken(&mut budget, 1, 9999), 10_049);
         let mut slow = Budget::new(2);
         assert_eq!(taken(&mut slow, 0, 10_000), 20);
+    }
+
+    #[test]
+    fn those_who_wait_are_told_to_come_one_by_one() {
+        let mut budget = Budget::new(10);
+        let now = Instant::from_micros(1_000_000);
+        let waits: Vec<_> = (0..300).map(|_| budget.wait(now)).collect();
+        assert_eq!(waits[..2], [Duration::from_millis(100), Duration::from_millis(200)]);
+        assert!(waits.iter().all(|wait| *wait <= WAIT_MAX));
+        assert_eq!(waits.iter().filter(|wait| **wait == Duration::from_secs(1)).count(), 2);
     }
 
     #[test]

@@ -3,12 +3,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::limits::Limits;
 use super::ticket::TicketSecret;
 use crate::wire::BLOB_MAX;
 
+/// How many offers of one caller may be open, answered ones included, for each that may wait for its answer. SPEC 6
+pub const ANSWERED_FACTOR: u16 = 8;
+
 /// What the server engine is allowed to do and to hold.
 ///
-/// Tables are reserved for the limits at once and become resident as they fill: about 104 bytes for each peer, see
+/// Tables are reserved for the limits at once and become resident as they fill: about 116 bytes for each peer, see
 /// `examples/memory_of_peers.rs`.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -16,7 +20,7 @@ pub struct Config {
     pub max_peers: u32,
     /// Open offers in all, at most; 1 to 2^30.
     pub max_offers: u32,
-    /// Open offers of one caller, at most.
+    /// Offers of one caller that wait for their answer, at most; with answered ones, [`ANSWERED_FACTOR`] times as many.
     pub max_peer_offers: u16,
     /// Bytes of a relayed blob, at most; no more than [`BLOB_MAX`] has any effect.
     pub max_blob: u32,
@@ -24,6 +28,8 @@ pub struct Config {
     pub plain_ids: bool,
     /// Signatures of keyed identifiers checked in a second, at most: what registrations may take from relaying.
     pub signature_checks: u32,
+    /// Rates.
+    pub limits: Limits,
     /// Addresses under which clients call this server, besides the local ones that the driver tells. Behind address
     /// translation nothing is refused with WRONG_SERVER while this is empty. SPEC 5
     pub public_addresses: Vec<SocketAddr>,
@@ -46,6 +52,7 @@ impl Default for Config {
             max_blob: BLOB_MAX as u32,
             plain_ids: true,
             signature_checks: 5000,
+            limits: Limits::default(),
             public_addresses: Vec::new(),
             tickets: None,
             offer_timeout: Duration::from_secs(30),

@@ -4,6 +4,10 @@
 //! outbox. An answer is never longer than what caused it (SPEC 11), and nothing is stored for an address that has not
 //! proved itself.
 //!
+//! Who asks too much is stopped at three places. A stranger has to pass [`Server::admit_stranger`] before anything is sent
+//! to him; a REGISTER with a good cookie is counted before the registry is asked; a peer pays for each frame from an
+//! account in its own slot, and its offers from one in the callee's. The limits and their reasons are in `limits.rs`.
+//!
 //! ```
 //! use roundtable_proto::server::{Config, Path, Server};
 //! use roundtable_proto::{Instant, Seed};
@@ -26,16 +30,22 @@
 mod budget;
 mod config;
 mod cookie;
+mod crowd;
 mod index;
+mod limits;
 mod names;
 mod offers;
 mod outbox;
 mod outcome;
 mod path;
+mod pressure;
+mod rate;
 mod register;
 mod registry;
 mod relay;
+mod sketch;
 mod slab;
+mod sources;
 mod tick;
 mod ticket;
 mod wheel;
@@ -44,28 +54,32 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use config::Config;
+pub use config::{ANSWERED_FACTOR, Config};
 pub use cookie::COOKIE_LIFETIME;
+pub use limits::Limits;
 pub use names::may_be_translated;
 pub use outbox::Transmit;
 pub use outcome::{Counters, DropReason, Event, Outcome};
 pub use path::{Path, Via};
+pub use pressure::Pressure;
 pub use registry::{PEER_TTL, PEER_TTL_SLACK};
 pub use ticket::{TICKET_LIFETIME, TicketSecret};
 
 use crate::Instant;
 use crate::keyed::{Generator, Prf, Seed};
 use crate::wire::{
-    self, Address, Challenge, DecodeError, ErrorCode, Frame, Keepalive, Kind, Pong, Refusal, Session,
+    self, Address, Challenge, DecodeError, ErrorCode, Frame, Keepalive, Kind, PeerId, Pong, Refusal, Session,
     TransactionId, Unregister, VERSION,
 };
 use budget::Budget;
 use cookie::Cookies;
+use crowd::Crowd;
 use names::Names;
 use offers::{Offer, Offers, Stage};
 use outbox::Outbox;
 use path::Endpoint;
-use registry::{PeerSlot, Registry, Standing};
+use pressure::{Gauge, News};
+use registry::{Peer, PeerSlot, Registry, Standing};
 use ticket::Tickets;
 
 /// For how long after its start a server asks to retry what it does not know. SPEC 10
@@ -89,6 +103,13 @@ pub struct Server {
     names: Names,
     /// Signatures that may be checked.
     checks: Budget,
+    /// Sources that have proved nothing, and what they may cause.
+    strangers: Crowd,
+    /// Sources that hold a cookie, and how often they may register.
+    registering: Crowd,
+    /// Registrations in all, where they are limited.
+    registrations: Option<Budget>,
+    gauge: Gauge,
     jitter: Generator,
     tokens: Prf,
     outbox: Outbox,
@@ -126,11 +147,15 @@ impl Server {
         Self {
             started: now,
             cookies: Cookies::new(now, &seed),
-            registry: Registry::new(now, config.max_peers, &seed),
+            registry: Registry::new(now, config.max_peers, &config.limits, &seed),
             offers: Offers::new(now, config.max_offers, &seed),
             tickets: Tickets::new(now, &seed, config.tickets),
             names: Names::new(&config.public_addresses),
             checks: Budget::new(config.signature_checks),
+            strangers: Crowd::new(config.limits.strangers(), seed.key(b'u')),
+            registering: Crowd::new(config.limits.registering(), seed.key(b'r')),
+            registrations: Some(config.limits.registrations_in_all).filter(|rate| *rate > 0).map(Budget::new),
+            gauge: Gauge::new(config.limits.strangers_under_pressure()),
             jitter: Generator::new(seed.key(b'j')),
             tokens: seed.key(b't'),
             outbox: Outbox::new(),
@@ -151,14 +176,26 @@ impl Server {
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) -> Outcome {
         let outcome = if self.outbox.has_room() {
             match wire::decode(datagram) {
-                Ok(frame) => self.handle_frame(now, path, &frame),
-                Err(error) => self.handle_undecodable(path, datagram, error),
+                Ok(frame) => self.handle_frame(now, path, &frame, datagram.len()),
+                Err(error) => self.handle_undecodable(now, path, datagram, error),
             }
         } else {
             Outcome::Dropped(DropReason::OutboxFull)
         };
         self.counters.count_in(datagram.len(), outcome);
         outcome
+    }
+
+    /// Takes the driver's judgement whether it keeps up: for as long as it does not, and a second more, strangers get only
+    /// so many answers in all. To be called at least once a second while anything comes. SPEC 12
+    pub fn set_pressure(&mut self, now: Instant, pressure: Pressure) {
+        let shed = self.counters.dropped(DropReason::Overload);
+        let event = match self.gauge.set(now, pressure, self.counters.datagrams_in, shed) {
+            Some(News::Flood { per_second, prefixes }) => Event::Flooded { per_second, prefixes },
+            Some(News::Over { lasted, shed }) => Event::Relieved { lasted, shed },
+            None => return,
+        };
+        self.keep_event(event);
     }
 
     /// Does what is due: offers time out, silent peers are forgotten. Looks at no more than [`SWEEP_MAX`] of each; if
@@ -174,9 +211,12 @@ impl Server {
                 None => break,
             }
         }
-        for _ in 0..SWEEP_MAX {
+        let mut left = SWEEP_MAX;
+        while left > 0 {
+            left -= 1;
             match self.registry.sweep(now) {
                 Some(Some(peer)) => {
+                    left = left.saturating_sub(self.close_calls(&peer));
                     self.counters.forgotten += 1;
                     self.event(Event::Forgotten { peer: peer.identifier });
                 }
@@ -227,15 +267,23 @@ impl Server {
     #[doc(hidden)]
     pub fn check_invariants(&self) -> Result<(), &'static str> {
         self.registry.check_invariants()?;
-        let mut of_live_callers = 0;
         for offer in self.offers.iter() {
             if self.offers.find(&offer.id).is_none() {
                 return Err("an offer's id does not lead to it");
             }
-            of_live_callers += u64::from(self.registry.by_session(offer.caller).is_some());
+            if self.registry.by_session(offer.caller).is_none() {
+                return Err("an offer is open though its caller's session has ended");
+            }
         }
-        if of_live_callers != self.registry.offers_counted() {
-            return Err("the callers' counts of open offers are wrong");
+        let mut listed = 0;
+        for (caller, calls) in self.registry.calls() {
+            if self.offers.count(caller, calls) != Some((calls.open.into(), calls.waiting.into())) {
+                return Err("a caller's list of open offers is wrong");
+            }
+            listed += u32::from(calls.open);
+        }
+        if listed != self.offers.len() {
+            return Err("an open offer is on no caller's list");
         }
         if self.registry.len() > self.config.max_peers || self.offers.len() > self.config.max_offers {
             return Err("a table is larger than the configuration allows");
@@ -246,11 +294,14 @@ impl Server {
         Ok(())
     }
 
-    fn handle_frame(&mut self, now: Instant, path: Path, frame: &Frame<'_>) -> Outcome {
+    fn handle_frame(&mut self, now: Instant, path: Path, frame: &Frame<'_>, bytes: usize) -> Outcome {
         let kind = frame.kind();
         self.counters.count_kind_in(kind);
         let (session, reference) = match frame {
             Frame::Ping(ping) => {
+                if let Err(reason) = self.admit_stranger(now, path) {
+                    return Outcome::Dropped(reason);
+                }
                 let observed = Address::from(path.remote);
                 self.send(path, &Frame::Pong(Pong { transaction: ping.transaction, observed }));
                 return Outcome::Answered(Kind::Pong);
@@ -281,6 +332,12 @@ impl Server {
             return self.challenge(now, path, reference);
         };
         self.registry.renew(now, slot, path.via);
+        // Whoever leaves can be no burden.
+        if kind != Kind::Unregister
+            && let Err(wait) = self.registry.spend(now, slot, bytes as u64 + limits::FRAME)
+        {
+            return self.limited_peer(now, path, kind.number(), reference, wait);
+        }
         match self.handle_authentic(now, Sender { path, slot, session }, frame) {
             Ok(outcome) => outcome,
             Err(refused) => self.refuse(path, kind.number(), reference, refused),
@@ -325,19 +382,28 @@ impl Server {
     }
 
     fn handle_unregister(&mut self, sender: Sender, unregister: &Unregister) -> Outcome {
-        if let Some(peer) = self.registry.remove(sender.slot) {
-            self.event(Event::Unregistered { peer: peer.identifier });
+        if let Some(peer) = self.end_session(sender.slot) {
+            self.event(Event::Unregistered { peer });
         }
         self.send(sender.path, &Frame::Unregistered(*unregister));
         Outcome::Answered(Kind::Unregistered)
     }
 
     /// Tells a live peer at its address why its datagram is no frame; drops everybody else's. SPEC 9
-    fn handle_undecodable(&mut self, path: Path, datagram: &[u8], error: DecodeError) -> Outcome {
+    fn handle_undecodable(
+        &mut self,
+        now: Instant,
+        path: Path,
+        datagram: &[u8],
+        error: DecodeError,
+    ) -> Outcome {
         let number = datagram.get(3).copied().unwrap_or_default();
         let towards_server = number < PEER_KINDS;
         let code = match error {
             DecodeError::BadVersion { .. } if towards_server && datagram.len() >= Kind::Error.size() => {
+                if let Err(reason) = self.admit_stranger(now, path) {
+                    return Outcome::Dropped(reason);
+                }
                 let refused = Refused { detail: VERSION, ..Refused::from(ErrorCode::Version) };
                 let reference = bytes_at(datagram, 20).unwrap_or_default();
                 return self.refuse(path, number, TransactionId(reference), refused);
@@ -358,7 +424,13 @@ impl Server {
             return Outcome::Dropped(DropReason::from(error));
         };
         match self.registry.standing(Session(session), &Endpoint::from(path.remote)) {
-            Standing::Here(_) => self.refuse(path, number, TransactionId(reference), code.into()),
+            Standing::Here(slot) => {
+                let reference = TransactionId(reference);
+                match self.registry.spend(now, slot, datagram.len() as u64 + limits::FRAME) {
+                    Ok(()) => self.refuse(path, number, reference, code.into()),
+                    Err(wait) => self.limited_peer(now, path, number, reference, wait),
+                }
+            }
             Standing::Elsewhere | Standing::Unknown => Outcome::Dropped(DropReason::from(error)),
         }
     }
@@ -367,8 +439,8 @@ impl Server {
     fn handle_offer_over(&mut self, offer: &Offer) {
         let caller =
             self.registry.by_session(offer.caller).map(|(slot, peer)| (slot, peer.path(), peer.endpoint));
-        if let Some((slot, ..)) = caller {
-            self.registry.offer_closed(slot);
+        if let Some(calls) = caller.and_then(|(slot, ..)| self.registry.calls_mut(slot)) {
+            self.offers.remove(&offer.id, calls);
         }
         match offer.stage {
             Stage::Answered => {}
@@ -386,7 +458,65 @@ impl Server {
         }
     }
 
+    /// Ends a session and all offers of which its peer is the caller. No notice is owed to somebody who has gone.
+    fn end_session(&mut self, slot: PeerSlot) -> Option<PeerId> {
+        let peer = self.registry.remove(slot)?;
+        self.close_calls(&peer);
+        Some(peer.identifier)
+    }
+
+    /// Closes what a peer had open that is no longer registered, and says how many offers that were.
+    fn close_calls(&mut self, peer: &Peer) -> usize {
+        let closed = self.offers.end(peer.calls);
+        self.counters.offers_closed += closed as u64;
+        closed
+    }
+
+    /// Tells whether a source that has proved nothing may be answered.
+    ///
+    /// # Errors
+    /// Why it gets silence.
+    fn admit_stranger(&mut self, now: Instant, path: Path) -> Result<(), DropReason> {
+        let source = Endpoint::from(path.remote);
+        let remote = source.socket_addr();
+        if sources::is_impossible(remote, self.names.local(path.via)) || self.names.is_me(remote) {
+            return Err(DropReason::BadSource);
+        }
+        self.strangers.take(now, &source).map_err(|_| DropReason::StrangerLimited)?;
+        if self.gauge.is_high(now) && !self.gauge.take_stranger(now, self.strangers.place(&source)) {
+            return Err(DropReason::Overload);
+        }
+        Ok(())
+    }
+
+    /// Answers a frame of a peer that has sent too much; under pressure not even that.
+    fn limited_peer(
+        &mut self,
+        now: Instant,
+        path: Path,
+        kind: u8,
+        reference: TransactionId,
+        wait: Duration,
+    ) -> Outcome {
+        if self.gauge.is_high(now) {
+            return Outcome::Dropped(DropReason::Overload);
+        }
+        let refused = self.rate_limited(wait);
+        self.refuse(path, kind, reference, refused)
+    }
+
+    /// Refuses for at least so long.
+    fn rate_limited(&mut self, wait: Duration) -> Refused {
+        let (least, most) = limits::SPREAD;
+        let spread = u64::try_from((most - least).as_millis()).unwrap_or_default();
+        let retry_after = wait + least + Duration::from_millis(self.jitter.below(spread));
+        Refused { retry_after, ..Refused::from(ErrorCode::RateLimited) }
+    }
+
     fn challenge(&mut self, now: Instant, path: Path, reference: TransactionId) -> Outcome {
+        if let Err(reason) = self.admit_stranger(now, path) {
+            return Outcome::Dropped(reason);
+        }
         let cookie = self.cookies.issue(now, &Endpoint::from(path.remote));
         let observed = Address::from(path.remote);
         self.send(path, &Frame::Challenge(Challenge { reference, cookie, observed }));
@@ -415,11 +545,15 @@ impl Server {
 
     fn event(&mut self, event: Event) {
         if self.config.events {
-            if self.events.len() == EVENTS_MAX {
-                self.events.pop_front();
-            }
-            self.events.push_back(event);
+            self.keep_event(event);
         }
+    }
+
+    fn keep_event(&mut self, event: Event) {
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
     }
 }
 

@@ -31,13 +31,23 @@ impl Names {
         self.locals[place] = Some(SocketAddr::new(local.ip().to_canonical(), local.port()));
     }
 
+    /// Returns the local address of a way, if the driver has told it.
+    pub(super) fn local(&self, via: Via) -> Option<SocketAddr> {
+        self.locals.get(usize::from(via.0)).copied().flatten()
+    }
+
+    /// Tells whether an address is one of the server's own.
+    pub(super) fn is_me(&self, address: SocketAddr) -> bool {
+        self.public.contains(&address) || self.locals.iter().flatten().any(|local| *local == address)
+    }
+
     /// Tells whether a client that came this way may call the server `claimed`.
     ///
     /// Behind address translation, and where the driver does not know its addresses, a server cannot tell what it is
     /// called: then it takes every name, unless the operator has set one.
     pub(super) fn is_own(&self, via: Via, claimed: &Address) -> bool {
         let Some(claimed) = claimed.socket_addr() else { return false };
-        let local = self.locals.get(usize::from(via.0)).copied().flatten();
+        let local = self.local(via);
         let translated = SocketAddr::new(behind_nat64(claimed.ip()), claimed.port());
         if self.public.iter().chain(&local).any(|own| *own == claimed || *own == translated) {
             return true;

@@ -1,4 +1,7 @@
 //! Which offers are open, between whom, and until when. Knows nothing of frames, and of peers only their sessions.
+//!
+//! The offers of one caller are linked through their slots, from a head that lies in the caller's own. So they end with
+//! its session at once: no open offer has a caller who is gone, and nobody fills the table by coming and going.
 
 use std::time::Duration;
 
@@ -32,6 +35,26 @@ pub(super) struct Offer {
     /// The address that sent the last OFFER fragment and so paid for the notice. SPEC 11
     pub(super) payer: Endpoint,
     pub(super) stage: Stage,
+    /// Its neighbours among the offers of its caller.
+    pub(super) links: Links,
+}
+
+/// Slot numbers + 1; zero is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Links {
+    previous: u32,
+    next: u32,
+}
+
+/// The open offers of one caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Calls {
+    /// The slot number of the first + 1; zero is none.
+    first: u32,
+    /// How many there are.
+    pub(super) open: u16,
+    /// How many of these wait for their answer.
+    pub(super) waiting: u16,
 }
 
 pub(super) struct Offers {
@@ -64,21 +87,80 @@ impl Offers {
         self.open.get_mut(number)
     }
 
-    /// Opens an offer whose id is not open, or returns `None` if there is no room.
-    pub(super) fn insert(&mut self, offer: Offer) -> Option<()> {
+    pub(super) const fn is_full(&self) -> bool {
+        self.open.is_full()
+    }
+
+    /// Opens an offer that waits and whose id is not open, or returns `None` if there is no room. `calls` are its
+    /// caller's.
+    pub(super) fn insert(&mut self, mut offer: Offer, calls: &mut Calls) -> Option<()> {
+        offer.links = Links { previous: 0, next: calls.first };
         let number = self.open.insert(offer)?;
+        if let Some(next) = self.linked(calls.first) {
+            next.links.previous = number + 1;
+        }
+        calls.first = number + 1;
+        calls.open = calls.open.saturating_add(1);
+        calls.waiting = calls.waiting.saturating_add(1);
         self.index.insert(self.hash(&offer.id), number);
         self.timeouts.schedule(number, offer.deadline);
         Some(())
     }
 
-    pub(super) fn remove(&mut self, id: &OfferId) -> Option<Offer> {
-        let number = self.number(id)?;
-        self.index.remove(self.hash(id), number);
-        self.open.remove(number)
+    /// Notes that an offer has its answer, and gives it another deadline; false if it had or is not open.
+    pub(super) fn answered(&mut self, id: &OfferId, deadline: Instant, calls: &mut Calls) -> bool {
+        let Some(offer) = self.find_mut(id).filter(|offer| offer.stage == Stage::Pending) else {
+            return false;
+        };
+        offer.stage = Stage::Answered;
+        offer.deadline = deadline;
+        calls.waiting = calls.waiting.saturating_sub(1);
+        true
     }
 
-    /// Looks at one offer whose time may be over, and closes it if so. `None`: no other is due.
+    /// Closes an offer. `calls` are its caller's.
+    pub(super) fn remove(&mut self, id: &OfferId, calls: &mut Calls) -> Option<Offer> {
+        let number = self.number(id)?;
+        self.index.remove(self.hash(id), number);
+        let offer = self.open.remove(number)?;
+        let Links { previous, next } = offer.links;
+        match self.linked(previous) {
+            Some(before) => before.links.next = next,
+            None => calls.first = next,
+        }
+        if let Some(after) = self.linked(next) {
+            after.links.previous = previous;
+        }
+        calls.open = calls.open.saturating_sub(1);
+        calls.waiting = calls.waiting.saturating_sub((offer.stage == Stage::Pending).into());
+        Some(offer)
+    }
+
+    /// Closes all offers of a caller whose session has ended, and says how many these were.
+    pub(super) fn end(&mut self, mut calls: Calls) -> usize {
+        let mut closed = 0;
+        while let Some(id) = self.linked(calls.first).map(|offer| offer.id) {
+            if self.remove(&id, &mut calls).is_none() {
+                break;
+            }
+            closed += 1;
+        }
+        closed
+    }
+
+    /// Counts the offers on a caller's list, and those of them that wait, if all are `caller`'s.
+    pub(super) fn count(&self, caller: Session, calls: &Calls) -> Option<(usize, usize)> {
+        let (mut open, mut waiting, mut link) = (0, 0, calls.first);
+        while let Some(number) = link.checked_sub(1) {
+            let offer = self.open.get(number).filter(|offer| offer.caller == caller)?;
+            open += 1;
+            waiting += usize::from(offer.stage == Stage::Pending);
+            link = offer.links.next;
+        }
+        Some((open, waiting))
+    }
+
+    /// Looks at one offer whose time may be over, and returns it if so, to be removed. `None`: no other is due.
     pub(super) fn sweep(&mut self, now: Instant) -> Option<Option<Offer>> {
         let number = self.timeouts.pop_due(now)?;
         let Some(offer) = self.open.get(number) else { return Some(None) };
@@ -86,8 +168,11 @@ impl Offers {
             self.timeouts.schedule(number, offer.deadline);
             return Some(None);
         }
-        let id = offer.id;
-        Some(self.remove(&id))
+        Some(Some(*offer))
+    }
+
+    fn linked(&mut self, link: u32) -> Option<&mut Offer> {
+        self.open.get_mut(link.checked_sub(1)?)
     }
 
     pub(super) fn next_sweep(&self) -> Option<Instant> {
@@ -123,13 +208,15 @@ mod tests {
             deadline,
             payer: Endpoint::from(std::net::SocketAddr::from(([192, 0, 2, 1], 1))),
             stage: Stage::Pending,
+            links: Links::default(),
         }
     }
 
     #[test]
     fn offer_is_closed_at_its_deadline_and_at_most_one_step_later() {
         let mut offers = Offers::new(at(0), 4, &Seed::from_number(1));
-        offers.insert(offer(1, at(30_100))).unwrap();
+        let mut calls = Calls::default();
+        offers.insert(offer(1, at(30_100)), &mut calls).unwrap();
         let mut now = at(0);
         let closed = loop {
             now = offers.next_sweep().unwrap().max(now);
@@ -139,24 +226,47 @@ mod tests {
         };
         assert_eq!(closed.id, OfferId::from_random([1; 16]));
         assert!(now >= at(30_100) && now <= at(30_350), "{now}");
-        assert_eq!((offers.len(), offers.next_sweep()), (0, None));
+        assert!(offers.remove(&closed.id, &mut calls).is_some());
+        assert_eq!((offers.len(), offers.next_sweep(), calls), (0, None, Calls::default()));
     }
 
     #[test]
     fn moved_deadline_is_respected() {
         let mut offers = Offers::new(at(0), 4, &Seed::from_number(1));
         let id = offer(1, at(1000)).id;
-        offers.insert(offer(1, at(1000))).unwrap();
+        offers.insert(offer(1, at(1000)), &mut Calls::default()).unwrap();
         offers.find_mut(&id).unwrap().deadline = at(5000);
         assert_eq!(std::iter::from_fn(|| offers.sweep(at(4900))).flatten().count(), 0);
         assert_eq!(std::iter::from_fn(|| offers.sweep(at(5300))).flatten().count(), 1);
     }
 
     #[test]
+    fn offers_of_a_caller_end_together_whatever_was_closed_before() {
+        for gone in 1..=5 {
+            let mut offers = Offers::new(at(0), 8, &Seed::from_number(1));
+            let (mut calls, mut others) = (Calls::default(), Calls::default());
+            for number in 1..=5 {
+                offers.insert(offer(number, at(1000)), &mut calls).unwrap();
+            }
+            let other = Offer { caller: Session([9; 16]), ..offer(6, at(1000)) };
+            offers.insert(other, &mut others).unwrap();
+            assert!(offers.answered(&offer(2, at(0)).id, at(2000), &mut calls));
+            offers.remove(&offer(gone, at(0)).id, &mut calls).unwrap();
+            let waiting = if gone == 2 { 4 } else { 3 };
+            assert_eq!(offers.count(Session([1; 16]), &calls), Some((4, waiting)));
+            assert_eq!((calls.open, usize::from(calls.waiting)), (4, waiting));
+            assert_eq!((offers.end(calls), offers.len()), (4, 1));
+            assert_eq!(offers.count(Session([9; 16]), &others), Some((1, 1)));
+        }
+    }
+
+    #[test]
     fn full_table_opens_nothing() {
         let mut offers = Offers::new(at(0), 1, &Seed::from_number(1));
-        assert_eq!(offers.insert(offer(1, at(1000))), Some(()));
-        assert_eq!(offers.insert(offer(2, at(1000))), None);
+        let mut calls = Calls::default();
+        assert_eq!(offers.insert(offer(1, at(1000)), &mut calls), Some(()));
+        assert_eq!(offers.insert(offer(2, at(1000)), &mut calls), None);
+        assert_eq!((calls.open, calls.waiting), (1, 1));
         assert!(offers.find(&offer(2, at(0)).id).is_none());
     }
 }

@@ -33,6 +33,12 @@ pub enum DropReason {
     NotForServer = 4,
     /// The outbox is full: the driver did not drain it.
     OutboxFull = 5,
+    /// Its source address can be nobody's, or nobody's who is out there: see SPEC 12.
+    BadSource = 6,
+    /// The source, or its prefix, has had all the answers that strangers get.
+    StrangerLimited = 7,
+    /// The loop is saturated, and this comes last.
+    Overload = 8,
 }
 
 impl DropReason {
@@ -44,6 +50,9 @@ impl DropReason {
         Self::Malformed,
         Self::NotForServer,
         Self::OutboxFull,
+        Self::BadSource,
+        Self::StrangerLimited,
+        Self::Overload,
     ];
 
     /// Returns the name that logs and statistics use.
@@ -56,6 +65,9 @@ impl DropReason {
             Self::Malformed => "malformed",
             Self::NotForServer => "not_for_server",
             Self::OutboxFull => "outbox_full",
+            Self::BadSource => "bad_source",
+            Self::StrangerLimited => "stranger_limited",
+            Self::Overload => "overload",
         }
     }
 }
@@ -109,7 +121,9 @@ pub struct Counters {
     pub offers_answered: u64,
     /// Offers that nobody answered in time.
     pub offers_timed_out: u64,
-    /// TIMEOUT notices that were not sent, because the caller had moved or gone.
+    /// Offers that were closed because their caller's session ended.
+    pub offers_closed: u64,
+    /// TIMEOUT notices that were not sent, because the caller had moved.
     pub notices_withheld: u64,
     refused: [u64; CODES],
     dropped: [u64; DropReason::ALL.len()],
@@ -227,5 +241,19 @@ pub enum Event {
     OfferTimedOut {
         /// The call.
         offer: OfferId,
+    },
+    /// The loop has been saturated for a second; strangers are limited. Told whatever the configuration says.
+    Flooded {
+        /// Datagrams that came in a second.
+        per_second: u64,
+        /// Prefixes (IPv4 addresses, IPv6 /64) that strangers came from, estimated; the estimate ends at 34,000.
+        prefixes: u32,
+    },
+    /// That is over for some time. Told whatever the configuration says.
+    Relieved {
+        /// How long it lasted.
+        lasted: std::time::Duration,
+        /// Datagrams that were dropped for it.
+        shed: u64,
     },
 }

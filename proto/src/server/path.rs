@@ -28,9 +28,13 @@ impl From<SocketAddr> for Path {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Endpoint {
     ip: [u8; 16],
-    scope: u32,
+    /// Big-endian; as bytes, so that nothing has to be aligned.
+    scope: [u8; 4],
     port: u16,
 }
+
+/// How IPv4-mapped IPv6 addresses begin.
+const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF];
 
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
@@ -38,7 +42,7 @@ impl From<SocketAddr> for Endpoint {
             SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), 0),
             SocketAddr::V6(v6) => (*v6.ip(), v6.scope_id()),
         };
-        Self { ip: ip.octets(), scope, port: address.port() }
+        Self { ip: ip.octets(), scope: u32::to_be_bytes(scope), port: address.port() }
     }
 }
 
@@ -48,15 +52,25 @@ impl Endpoint {
         let ip = Ipv6Addr::from(self.ip);
         match ip.to_ipv4_mapped() {
             Some(v4) => SocketAddr::new(IpAddr::V4(v4), self.port),
-            None => SocketAddr::V6(SocketAddrV6::new(ip, self.port, 0, self.scope)),
+            None => SocketAddr::V6(SocketAddrV6::new(ip, self.port, 0, u32::from_be_bytes(self.scope))),
         }
+    }
+
+    /// Returns the address, IPv4 as IPv4-mapped IPv6.
+    pub(super) const fn ip(&self) -> &[u8; 16] {
+        &self.ip
+    }
+
+    /// Tells whether it is IPv4.
+    pub(super) fn is_ipv4(&self) -> bool {
+        self.ip.starts_with(&MAPPED)
     }
 
     /// Returns the bytes that a cookie is bound to.
     pub(super) fn octets(&self) -> [u8; 22] {
         let mut octets = [0; 22];
         octets[..16].copy_from_slice(&self.ip);
-        octets[16..20].copy_from_slice(&self.scope.to_be_bytes());
+        octets[16..20].copy_from_slice(&self.scope);
         octets[20..].copy_from_slice(&self.port.to_be_bytes());
         octets
     }

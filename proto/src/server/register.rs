@@ -14,10 +14,6 @@ use crate::wire::{
 
 /// What SERVER_FULL and TOO_MANY_OFFERS ask to wait.
 pub(super) const FULL_RETRY: Duration = Duration::from_secs(5);
-/// What RATE_LIMITED asks to wait when no signature can be checked now, at least and at most: spread, so that not all
-/// come back at once.
-const CHECK_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(2500));
-
 /// `detail` of IDENTIFIER_REFUSED: this server takes no plain identifiers. SPEC 9
 const PLAIN_REFUSED: u8 = 2;
 /// `detail` of IDENTIFIER_REFUSED: nobody may hold this identifier. SPEC 9
@@ -47,12 +43,26 @@ impl Server {
         let Some(proof) = self.cookies.verify(now, &source, &register.cookie) else {
             return self.challenge(now, path, register.transaction);
         };
+        if let Err(refused) = self.count_registration(now, &source) {
+            return self.refuse(path, Kind::Register.number(), register.transaction, refused);
+        }
         let applicant = Applicant { now, path, source, proof, register };
         match self.admit(&applicant) {
             Ok(Admission::Registered(slot)) => self.registered(&applicant, slot),
             Ok(Admission::Stale) => self.challenge(now, path, register.transaction),
             Err(refused) => self.refuse(path, Kind::Register.number(), register.transaction, refused),
         }
+    }
+
+    /// Takes one registration for the source and one of all. Whoever is refused for his own sake takes none of all.
+    fn count_registration(&mut self, now: Instant, source: &Endpoint) -> Result<(), Refused> {
+        self.registering.take(now, source).map_err(|wait| self.rate_limited(wait))?;
+        let Some(in_all) = &mut self.registrations else { return Ok(()) };
+        if in_all.take(now) {
+            return Ok(());
+        }
+        let wait = in_all.wait(now);
+        Err(self.rate_limited(wait))
     }
 
     /// Finds, moves or makes the registration.
@@ -89,7 +99,7 @@ impl Server {
         // From another address even the session is no proof: it can be read on the way.
         self.check_possession(applicant)?;
         if !resumes {
-            self.registry.remove(slot);
+            self.end_session(slot);
             return self.newcomer(applicant);
         }
         self.registry.settle(now, slot, path, proof);
@@ -110,10 +120,7 @@ impl Server {
             return Err(ErrorCode::WrongServer.into());
         }
         if !self.checks.take(now) {
-            let (least, most) = CHECK_RETRY;
-            let spread = u64::try_from((most - least).as_millis()).unwrap_or_default();
-            let retry_after = least + Duration::from_millis(self.jitter.below(spread));
-            return Err(Refused { retry_after, ..Refused::from(ErrorCode::RateLimited) });
+            return Err(self.rate_limited(Duration::ZERO));
         }
         self.counters.signatures_checked += 1;
         let (cookie, server) = (register.cookie, register.server);

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::cookie::Proof;
 use super::index::{Hash, Index};
+use super::limits::Limits;
+use super::offers::Calls;
 use super::path::{Endpoint, Path, Via};
+use super::rate::{Rate, Reserve, Stamp};
 use super::slab::Slab;
 use super::tick::Tick;
 use super::wheel::Wheel;
@@ -20,7 +23,7 @@ pub const PEER_TTL_SLACK: Duration = Duration::from_secs(2);
 /// Width of the expiry wheel's buckets: 64 of them reach beyond [`PEER_TTL`].
 const EXPIRY_STEP: Duration = Duration::from_secs(1);
 
-/// One registered peer: 80 bytes.
+/// One registered peer: 92 bytes.
 pub(super) struct Peer {
     pub(super) identifier: PeerId,
     pub(super) endpoint: Endpoint,
@@ -29,8 +32,12 @@ pub(super) struct Peer {
     /// When the cookie was issued that proved `endpoint`.
     pub(super) proved: Tick,
     pub(super) via: Via,
-    /// Open offers of which this peer is the caller.
-    pub(super) offers: u16,
+    /// What it has sent, in bytes.
+    sent: Stamp,
+    /// What offers to it have cost, in bytes.
+    rung: Stamp,
+    /// The open offers of which it is the caller.
+    pub(super) calls: Calls,
 }
 
 impl Peer {
@@ -59,16 +66,20 @@ pub(super) struct Registry {
     expiry: Wheel,
     positions: Prf,
     secrets: Generator,
+    sending: Option<Rate>,
+    ringing: Option<Rate>,
 }
 
 impl Registry {
-    pub(super) fn new(now: Instant, limit: u32, seed: &Seed) -> Self {
+    pub(super) fn new(now: Instant, limit: u32, limits: &Limits, seed: &Seed) -> Self {
         Self {
             peers: Slab::new(limit),
             index: Index::new(limit),
             expiry: Wheel::new(now, EXPIRY_STEP, limit),
             positions: seed.key(b'i'),
             secrets: Generator::new(seed.key(b's')),
+            sending: limits.sending(),
+            ringing: limits.ringing(),
         }
     }
 
@@ -140,7 +151,9 @@ impl Registry {
             heard: Tick::at(now),
             proved: proof.0,
             via: path.via,
-            offers: 0,
+            sent: Stamp::default(),
+            rung: Stamp::default(),
+            calls: Calls::default(),
         })?;
         self.index.insert(self.hash(&identifier), number);
         self.expiry.schedule(number, now + PEER_TTL);
@@ -166,23 +179,38 @@ impl Registry {
         }
     }
 
-    /// Notes that a caller has one more open offer.
-    pub(super) fn offer_opened(&mut self, caller: PeerSlot) {
-        if let Some(peer) = self.peers.get_mut(caller.0) {
-            peer.offers = peer.offers.saturating_add(1);
-        }
+    /// Takes from what a peer may send.
+    ///
+    /// # Errors
+    /// How long it takes until there is room.
+    pub(super) fn spend(&mut self, now: Instant, slot: PeerSlot, bytes: u64) -> Result<(), Duration> {
+        let (Some(rate), Some(peer)) = (&self.sending, self.peers.get_mut(slot.0)) else { return Ok(()) };
+        rate.spend(now, &mut peer.sent, bytes, Reserve::Whole)
     }
 
-    /// Notes that a caller has one open offer less.
-    pub(super) fn offer_closed(&mut self, caller: PeerSlot) {
-        if let Some(peer) = self.peers.get_mut(caller.0) {
-            peer.offers = peer.offers.saturating_sub(1);
-        }
+    /// Takes from what offers to a peer may cost, whoever sends them.
+    ///
+    /// # Errors
+    /// How long it takes until there is room.
+    pub(super) fn ring(
+        &mut self,
+        now: Instant,
+        callee: PeerSlot,
+        bytes: u64,
+        reserve: Reserve,
+    ) -> Result<(), Duration> {
+        let (Some(rate), Some(peer)) = (&self.ringing, self.peers.get_mut(callee.0)) else { return Ok(()) };
+        rate.spend(now, &mut peer.rung, bytes, reserve)
     }
 
-    /// Adds up the callers' counts of open offers.
-    pub(super) fn offers_counted(&self) -> u64 {
-        self.peers.iter().map(|(_, peer)| u64::from(peer.offers)).sum()
+    /// Returns the offers of a caller, to note a change.
+    pub(super) fn calls_mut(&mut self, caller: PeerSlot) -> Option<&mut Calls> {
+        self.peers.get_mut(caller.0).map(|peer| &mut peer.calls)
+    }
+
+    /// Goes through the live peers' sessions and calls.
+    pub(super) fn calls(&self) -> impl Iterator<Item = (Session, &Calls)> {
+        self.peers.iter().map(|(number, peer)| (self.session(PeerSlot(number)), &peer.calls))
     }
 
     pub(super) fn remove(&mut self, slot: PeerSlot) -> Option<Peer> {
@@ -258,7 +286,7 @@ mod tests {
 
     #[test]
     fn silent_peer_is_forgotten_after_ttl_and_within_the_slack() {
-        let mut registry = Registry::new(at(0), 8, &Seed::from_number(1));
+        let mut registry = Registry::new(at(0), 8, &Limits::NONE, &Seed::from_number(1));
         registry.insert(at(1), id(1), path(1), proof(1)).unwrap();
         assert_eq!(sweep(&mut registry, at(61)), 0);
         assert_eq!(registry.len(), 1);
@@ -269,7 +297,7 @@ mod tests {
 
     #[test]
     fn renewed_peer_stays() {
-        let mut registry = Registry::new(at(0), 8, &Seed::from_number(1));
+        let mut registry = Registry::new(at(0), 8, &Limits::NONE, &Seed::from_number(1));
         let slot = registry.insert(at(0), id(1), path(1), proof(0)).unwrap();
         for second in (0..600).step_by(50) {
             registry.renew(at(second), slot, Via::default());
@@ -280,7 +308,7 @@ mod tests {
 
     #[test]
     fn session_of_a_former_peer_in_the_same_slot_is_unknown() {
-        let mut registry = Registry::new(at(0), 1, &Seed::from_number(1));
+        let mut registry = Registry::new(at(0), 1, &Limits::NONE, &Seed::from_number(1));
         let slot = registry.insert(at(0), id(1), path(1), proof(0)).unwrap();
         let former = registry.session(slot);
         registry.remove(slot).unwrap();
@@ -293,7 +321,7 @@ mod tests {
 
     #[test]
     fn slot_reused_early_is_swept_at_its_own_time() {
-        let mut registry = Registry::new(at(0), 1, &Seed::from_number(1));
+        let mut registry = Registry::new(at(0), 1, &Limits::NONE, &Seed::from_number(1));
         let slot = registry.insert(at(0), id(1), path(1), proof(0)).unwrap();
         registry.remove(slot).unwrap();
         registry.insert(at(50), id(2), path(1), proof(0)).unwrap();
@@ -303,7 +331,7 @@ mod tests {
 
     #[test]
     fn full_registry_takes_nobody() {
-        let mut registry = Registry::new(at(0), 2, &Seed::from_number(1));
+        let mut registry = Registry::new(at(0), 2, &Limits::NONE, &Seed::from_number(1));
         assert!(registry.insert(at(0), id(1), path(1), proof(0)).is_some());
         assert!(registry.insert(at(0), id(2), path(2), proof(0)).is_some());
         assert!(registry.insert(at(0), id(3), path(3), proof(0)).is_none());
@@ -311,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_takes_eighty_bytes() {
-        assert_eq!(size_of::<Peer>(), 80);
+    fn a_peer_takes_92_bytes() {
+        assert_eq!(size_of::<Peer>(), 92);
     }
 }

@@ -1,8 +1,12 @@
 //! What passes between the two peers of an open offer. SPEC 6
 
-use super::offers::{Offer, Stage};
+use super::config::ANSWERED_FACTOR;
+use super::limits::OPENING;
+use super::offers::{Links, Offer, Stage};
 use super::path::{Endpoint, Path};
+use super::rate::Reserve;
 use super::register::FULL_RETRY;
+use super::registry::PeerSlot;
 use super::{Event, Outcome, Refused, Sender, Server};
 use crate::Instant;
 use crate::wire::{
@@ -18,6 +22,7 @@ const TOKEN: u8 = 0;
 /// The peer that a relayed frame goes to.
 #[derive(Clone, Copy)]
 struct Receiver {
+    slot: PeerSlot,
     path: Path,
     session: Session,
     identifier: PeerId,
@@ -48,7 +53,7 @@ impl Server {
         if head.length > self.config.max_blob {
             return Err(ErrorCode::BlobTooLarge.into());
         }
-        self.open(now, sender, head.offer, callee)?;
+        self.open(now, sender, fragment, callee)?;
         self.relay_fragment(BlobKind::Offer, sender, callee, fragment);
         Ok(Outcome::Relayed(Kind::Offer))
     }
@@ -68,11 +73,9 @@ impl Server {
             return Err(ErrorCode::BlobTooLarge.into());
         }
         let deadline = now + self.config.offer_timeout;
-        if let Some(offer) = self.offers.find_mut(&head.offer)
-            && offer.stage == Stage::Pending
+        if let Some(calls) = self.registry.calls_mut(caller.slot)
+            && self.offers.answered(&head.offer, deadline, calls)
         {
-            offer.stage = Stage::Answered;
-            offer.deadline = deadline;
             self.counters.offers_answered += 1;
             self.event(Event::OfferAnswered { offer: head.offer });
         }
@@ -118,19 +121,34 @@ impl Server {
         Ok(Outcome::Relayed(Kind::Punch))
     }
 
-    /// Makes sure that the offer is open between the two.
-    fn open(&mut self, now: Instant, sender: Sender, id: OfferId, callee: Receiver) -> Result<(), Refused> {
+    /// Makes sure that the offer is open between the two, and that the callee has room for the fragment.
+    fn open(
+        &mut self,
+        now: Instant,
+        sender: Sender,
+        fragment: &Fragment<'_>,
+        callee: Receiver,
+    ) -> Result<(), Refused> {
+        let (id, bytes) = (fragment.head().offer, fragment.blob().len() as u64);
         let payer = Endpoint::from(sender.path.remote);
         if let Some(offer) = self.offers.find_mut(&id) {
             if offer.caller == sender.session && offer.callee == callee.session {
-                offer.payer = payer;
-                return Ok(());
+                let rung = self.registry.ring(now, callee.slot, bytes, Reserve::Whole);
+                if rung.is_ok() {
+                    offer.payer = payer;
+                }
+                return rung.map_err(|wait| self.rate_limited(wait));
             }
             self.close_if_dead(&id)?;
         }
-        let open = self.registry.peer(sender.slot).map_or(0, |peer| peer.offers);
-        if open >= self.config.max_peer_offers {
+        let calls = self.registry.peer(sender.slot).map(|peer| peer.calls).unwrap_or_default();
+        let most = self.config.max_peer_offers;
+        if calls.waiting >= most || calls.open >= most.saturating_mul(ANSWERED_FACTOR) {
             return Err(Refused { retry_after: FULL_RETRY, ..Refused::from(ErrorCode::TooManyOffers) });
+        }
+        if !self.offers.is_full() {
+            let rung = self.registry.ring(now, callee.slot, OPENING + bytes, Reserve::Half);
+            rung.map_err(|wait| self.rate_limited(wait))?;
         }
         let offer = Offer {
             id,
@@ -139,12 +157,13 @@ impl Server {
             deadline: now + self.config.offer_timeout,
             payer,
             stage: Stage::Pending,
+            links: Links::default(),
         };
-        if self.offers.insert(offer).is_none() {
+        let calls = self.registry.calls_mut(sender.slot);
+        if calls.and_then(|calls| self.offers.insert(offer, calls)).is_none() {
             let refused = Refused::from(ErrorCode::ServerFull);
             return Err(Refused { detail: FULL_OF_OFFERS, retry_after: FULL_RETRY, ..refused });
         }
-        self.registry.offer_opened(sender.slot);
         self.counters.offers_opened += 1;
         if let Some(caller) = self.identifier(sender) {
             self.event(Event::OfferOpened { offer: id, caller, callee: callee.identifier });
@@ -152,17 +171,16 @@ impl Server {
         Ok(())
     }
 
-    /// Closes an offer one of whose sessions has ended, so that it can be opened anew; refuses otherwise.
+    /// Closes an offer whose callee's session has ended, so that it can be opened anew; refuses otherwise.
     fn close_if_dead(&mut self, id: &OfferId) -> Result<(), Refused> {
         let Some(offer) = self.offers.find(id) else { return Ok(()) };
-        let caller = self.registry.by_session(offer.caller).map(|(slot, _)| slot);
-        if caller.is_some() && self.registry.by_session(offer.callee).is_some() {
+        if self.registry.by_session(offer.callee).is_some() {
             return Err(ErrorCode::OfferConflict.into());
         }
-        if let Some(slot) = caller {
-            self.registry.offer_closed(slot);
+        let caller = self.registry.by_session(offer.caller).map(|(slot, _)| slot);
+        if let Some(calls) = caller.and_then(|slot| self.registry.calls_mut(slot)) {
+            self.offers.remove(id, calls);
         }
-        self.offers.remove(id);
         Ok(())
     }
 
@@ -178,10 +196,10 @@ impl Server {
         } else {
             return Err(ErrorCode::NotPermitted.into());
         };
-        let Some((_, peer)) = self.registry.by_session(other) else {
+        let Some((slot, peer)) = self.registry.by_session(other) else {
             return Err(self.unknown(now, ErrorCode::PeerUnknown));
         };
-        Ok((part, Receiver { path: peer.path(), session: other, identifier: peer.identifier }))
+        Ok((part, Receiver { slot, path: peer.path(), session: other, identifier: peer.identifier }))
     }
 
     fn relay_fragment(&mut self, kind: BlobKind, sender: Sender, to: Receiver, fragment: &Fragment<'_>) {
@@ -211,6 +229,7 @@ impl Server {
     fn receiver(&self, identifier: &PeerId) -> Option<Receiver> {
         let (slot, peer) = self.registry.by_identifier(identifier)?;
         Some(Receiver {
+            slot,
             path: peer.path(),
             session: self.registry.session(slot),
             identifier: peer.identifier,

@@ -1,6 +1,8 @@
 //! What is counted and told to the operator.
 
-use roundtable_proto::server::{Config, DropReason, Event, Outcome};
+use std::net::SocketAddr;
+
+use roundtable_proto::server::{Config, DropReason, Event, Limits, Outcome, Pressure};
 use roundtable_proto::wire::{Address, BlobKind, ErrorCode, Frame, Kind, Register, Session};
 
 use crate::rig::*;
@@ -45,7 +47,7 @@ fn every_refusal_that_this_server_can_give_is_counted_under_its_code() {
 
 #[test]
 fn every_drop_is_counted_under_its_reason() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::with(Config { limits: Limits::default(), ..small() });
     let bad_version = [b'R', b'T', 9, 1];
     let unknown = [&[b'R', b'T', 1, 0x3F][..], &[1; 60]].concat();
     let malformed = [&keepalive(STRANGE).to_vec()[..], &[1]].concat();
@@ -53,10 +55,26 @@ fn every_drop_is_counted_under_its_reason() {
     for datagram in [&b"hello"[..], &bad_version, &unknown, &malformed, &not_for_server] {
         assert_eq!(rig.bytes(ALICE, datagram), []);
     }
-    let full = Outcome::Dropped(DropReason::OutboxFull);
-    let fills =
-        (0..4000).any(|_| rig.server.handle_datagram(rig.now, ALICE.into(), &ping().to_vec()) == full);
-    assert!(fills);
+    let ping = ping().to_vec();
+    let hosts = || (0x0A09_0000u32..).take(30_000).map(|host| SocketAddr::from((host.to_be_bytes(), 9)));
+    let once = |rig: &mut Rig, reason, drains| {
+        assert!(hosts().any(|from| {
+            let outcome = rig.server.handle_datagram(rig.now, from.into(), &ping);
+            if drains {
+                rig.drain();
+            }
+            outcome == Outcome::Dropped(reason)
+        }));
+        rig.drain();
+        rig.now += secs(100);
+    };
+    once(&mut rig, DropReason::OutboxFull, false);
+    rig.server.set_pressure(rig.now, Pressure::Saturated);
+    once(&mut rig, DropReason::Overload, true);
+    assert_eq!(rig.bytes(SocketAddr::new(ALICE.ip(), 0), &ping), []);
+    let limited = Outcome::Dropped(DropReason::StrangerLimited);
+    assert!((0..100).any(|_| rig.bytes(ALICE, &ping).is_empty()));
+    assert_eq!(rig.outcome, limited);
     for reason in DropReason::ALL {
         assert_eq!(rig.server.counters().dropped(*reason), 1, "{}", reason.name());
     }

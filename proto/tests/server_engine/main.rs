@@ -13,6 +13,7 @@ mod direction;
 mod frames;
 mod keyed;
 mod lifetime;
+mod limits;
 mod offers;
 mod permission;
 mod properties;

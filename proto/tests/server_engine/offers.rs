@@ -97,12 +97,20 @@ fn caller_has_so_many_open_offers_and_no_more_until_one_closes() {
 }
 
 #[test]
-fn answered_offer_counts_until_it_closes() {
+fn answered_offer_leaves_room_for_the_next_up_to_eight_for_each() {
     let mut rig = Rig::with(Config { max_peer_offers: 1, ..small() });
     let (alice, bob) = rig.answered();
-    assert_eq!(refused(&mut rig, ALICE, &offer(alice, call(2), id(2))), ErrorCode::TooManyOffers);
+    for number in 2..=8 {
+        assert_eq!(rig.frame(ALICE, &offer(alice, call(number), id(2)))[0].to, BOB);
+        assert_eq!(refused(&mut rig, ALICE, &offer(alice, call(99), id(2))), ErrorCode::TooManyOffers);
+        assert_eq!(rig.frame(BOB, &answer(bob, call(number), id(1)))[0].to, ALICE);
+        // A repeat of the answer makes no more room.
+        assert_eq!(rig.frame(BOB, &answer(bob, call(number), id(1)))[0].to, ALICE);
+    }
+    assert_eq!(refused(&mut rig, ALICE, &offer(alice, call(99), id(2))), ErrorCode::TooManyOffers);
     rig.pass_alive(secs(31), &[(ALICE, alice), (BOB, bob)]);
-    assert_eq!(rig.frame(ALICE, &offer(alice, call(2), id(2)))[0].to, BOB);
+    assert_eq!(rig.frame(ALICE, &offer(alice, call(99), id(2)))[0].to, BOB);
+    assert_eq!(rig.server.offers(), 1);
 }
 
 #[test]
@@ -248,13 +256,42 @@ fn caller_that_registered_again_at_the_same_address_gets_its_notice() {
 }
 
 #[test]
-fn caller_that_left_gets_no_notice_even_if_it_came_back() {
+fn offers_end_with_the_session_of_their_caller_and_no_notice_is_owed() {
     let mut rig = Rig::new();
-    let (alice, _) = rig.ringing();
+    let (alice, bob) = rig.answered();
+    rig.frame(ALICE, &offer(alice, call(2), id(2)));
+    rig.frame(BOB, &offer(bob, call(3), id(1)));
     rig.frame(ALICE, &unregister(alice));
+    assert_eq!((rig.server.offers(), rig.server.counters().offers_closed), (1, 2));
     rig.join(ALICE, id(1));
-    assert_eq!(rig.pass(secs(40)), []);
-    assert_eq!((rig.server.offers(), rig.server.counters().notices_withheld), (0, 1));
+    assert_eq!(refused(&mut rig, BOB, &answer(bob, call(2), id(1))), ErrorCode::OfferUnknown);
+    assert_eq!(rig.pass(secs(40)), [to(BOB, &error(call(3), ErrorCode::Timeout, Kind::Offer))]);
+    assert_eq!((rig.server.offers(), rig.server.counters().notices_withheld), (0, 0));
+}
+
+#[test]
+fn offers_of_a_caller_that_fell_silent_end_with_it() {
+    let mut rig = Rig::with(Config { offer_timeout: secs(3600), ..small() });
+    let (_, bob) = rig.ringing();
+    assert_eq!(rig.pass_alive(secs(59), &[(BOB, bob)]), []);
+    assert_eq!(rig.server.offers(), 1);
+    assert_eq!(rig.pass_alive(secs(5), &[(BOB, bob)]), []);
+    assert_eq!((rig.server.offers(), rig.server.counters().offers_closed), (0, 1));
+}
+
+#[test]
+fn coming_and_going_does_not_fill_the_table() {
+    let mut rig = Rig::with(Config { max_offers: 20, ..small() });
+    rig.join(BOB, id(2));
+    for round in 0..20u8 {
+        let alice = rig.join(ALICE, id(1));
+        for number in 0..16 {
+            rig.frame(ALICE, &offer(alice, call(1 + number), id(2)));
+            assert_eq!(rig.outcome, Outcome::Relayed(Kind::Offer), "round {round}");
+        }
+        rig.frame(ALICE, &unregister(alice));
+        assert_eq!(rig.server.offers(), 0);
+    }
 }
 
 #[test]

@@ -82,9 +82,9 @@ fn answer_and_candidate_to_anybody_but_the_other_peer_are_refused() {
 fn other_peer_gone_is_peer_unknown_for_now_just_after_the_start_and_for_good_later() {
     let mut rig = Rig::with(small());
     let (alice, bob) = rig.ringing();
-    rig.frame(ALICE, &unregister(alice));
-    for frame in about_a_call(bob) {
-        assert_refused(&mut rig, BOB, &frame, ErrorCode::PeerUnknown, 500);
+    rig.frame(BOB, &unregister(bob));
+    for frame in [candidate(alice, call(1), id(2)), ack(alice, call(1))] {
+        assert_refused(&mut rig, ALICE, &frame, ErrorCode::PeerUnknown, 500);
     }
 
     let mut rig = Rig::new();

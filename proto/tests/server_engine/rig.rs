@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use roundtable_proto::server::{Config, Event, Outcome, Path, Server, Via};
+use roundtable_proto::server::{Config, Event, Limits, Outcome, Path, Server, Via};
 use roundtable_proto::wire::{self, Challenge, Cookie, Frame, Kind, PeerId, Registered, Session};
 use roundtable_proto::{Instant, Seed};
 
@@ -214,9 +214,9 @@ impl Rig {
     }
 }
 
-/// The default limits, but tables that a test can afford to make.
+/// Tables that a test can afford to make, and no rates: these have tests of their own.
 pub(crate) fn small() -> Config {
-    Config { max_peers: 1000, max_offers: 1000, ..Config::default() }
+    Config { max_peers: 1000, max_offers: 1000, limits: Limits::NONE, ..Config::default() }
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {

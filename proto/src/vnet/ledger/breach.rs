@@ -87,6 +87,13 @@ pub enum Breach {
         /// How many.
         open: usize,
     },
+    /// Offers are open though their callers have gone.
+    OffersLeftOpen {
+        /// Offers of live callers.
+        most: usize,
+        /// Offers that the server counts.
+        offers: u32,
+    },
     /// The number of peers does not fit those that must live and those that may.
     WrongCount {
         /// Peers that must live.

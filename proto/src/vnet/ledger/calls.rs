@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::holders::Holders;
 use super::{Breach, Handled, SLACK, receiver, session};
 use crate::Instant;
-use crate::server::Outcome;
+use crate::server::{ANSWERED_FACTOR, Outcome};
 use crate::wire::{Address, Fragment, Frame, Kind, OfferId, Relayed, Session};
 
 pub(super) struct Calls {
     timeout: Duration,
-    /// Offers that one caller may have open.
+    /// Offers of one caller that may wait for their answer.
     limit: u16,
     open: BTreeMap<OfferId, Call>,
 }
@@ -88,7 +88,18 @@ impl Calls {
             call.caller == caller && now < call.deadline && holders.must_live(now, call.callee)
         };
         let open = self.open.values().filter(is_open).count();
-        if open > usize::from(self.limit) { Err(Breach::TooManyOffers { caller, open }) } else { Ok(()) }
+        let waiting = self.open.values().filter(is_open).filter(|call| !call.answered).count();
+        let (limit, factor) = (usize::from(self.limit), usize::from(ANSWERED_FACTOR));
+        if waiting > limit || open > limit * factor {
+            return Err(Breach::TooManyOffers { caller, open });
+        }
+        Ok(())
+    }
+
+    /// Checks that no more offers are open than are in the books with a caller who lives.
+    pub(super) fn fit_count(&self, offers: u32, holders: &Holders) -> Result<(), Breach> {
+        let most = self.open.values().filter(|call| holders.may_live(call.caller)).count();
+        if offers as usize > most { Err(Breach::OffersLeftOpen { most, offers }) } else { Ok(()) }
     }
 
     fn passes(

@@ -1,18 +1,21 @@
 //! Nothing is kept for an address that has not proved itself; only its owner holds an identifier. SPEC 5
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{Breach, Handled, SLACK, Sizes, receiver, session};
 use crate::Instant;
-use crate::server::{COOKIE_LIFETIME, Outcome, PEER_TTL};
-use crate::wire::{Address, Cookie, Direction, Frame, Kind, PeerId, Register, Registered, Session};
+use crate::server::{COOKIE_LIFETIME, DropReason, Outcome, PEER_TTL};
+use crate::wire::{Address, Cookie, Direction, Frame, Kind, PeerId, Register, Registered, Session, VERSION};
 
 /// Bytes that a frame must have to be told what is wrong with it. SPEC 9
 const REFERENCE_END: usize = 36;
 /// The server counts the time of a cookie in steps of 1/64 s; those of one step are of the same age to it. SPEC 5
 const TICK: Duration = Duration::from_micros(15_625);
+
+/// Answers that a port that has proved nothing gets at once, if its address has as many left. SPEC 12
+const STRANGER_BURST: u32 = 64;
 
 #[derive(Default)]
 pub(super) struct Holders {
@@ -21,6 +24,10 @@ pub(super) struct Holders {
     /// The last time that old cookies were cleared away.
     cleared: Instant,
     sessions: BTreeMap<Session, Holder>,
+    /// Answers that each host got without having proved anything.
+    strangers: BTreeMap<IpAddr, u32>,
+    /// Of these, what everybody gets at once.
+    stranger_burst: u32,
     by_identifier: BTreeMap<PeerId, Session>,
 }
 
@@ -41,6 +48,11 @@ impl Holder {
 }
 
 impl Holders {
+    /// Opens the books where an address gets `answers` a second without a proof.
+    pub(super) fn new(answers: u32) -> Self {
+        Self { stranger_burst: STRANGER_BURST.min(2 * answers), ..Self::default() }
+    }
+
     pub(super) fn identifier(&self, session: Session) -> Option<PeerId> {
         self.sessions.get(&session).map(|holder| holder.identifier)
     }
@@ -48,6 +60,11 @@ impl Holders {
     /// Tells whether the server has no right to have forgotten the session.
     pub(super) fn must_live(&self, now: Instant, session: Session) -> bool {
         self.sessions.get(&session).is_some_and(|holder| holder.must_live(now))
+    }
+
+    /// Tells whether the session has not certainly ended.
+    pub(super) fn may_live(&self, session: Session) -> bool {
+        self.sessions.get(&session).is_some_and(|holder| holder.live)
     }
 
     fn at(&self, session: Session, address: SocketAddr) -> Option<&Holder> {
@@ -111,11 +128,30 @@ impl Holders {
             .and_then(|session| self.at(session, handled.from))
             .is_some_and(|holder| holder.must_live(handled.now));
         let fits = match handled.outcome {
-            Outcome::Dropped(_) => frame.is_none() && !live,
+            // What another version says of sessions is not known.
+            Outcome::Dropped(DropReason::StrangerLimited) => {
+                let foreign = handled.contents.get(2).is_some_and(|version| *version != VERSION);
+                (!live || foreign) && self.had_enough(handled.from)
+            }
+            Outcome::Dropped(DropReason::BadSource) => handled.from.port() == 0 && !live,
+            Outcome::Dropped(
+                DropReason::NotOurs
+                | DropReason::Version
+                | DropReason::UnknownKind
+                | DropReason::Malformed
+                | DropReason::NotForServer
+                | DropReason::OutboxFull
+                | DropReason::Overload,
+            ) => frame.is_none() && !live,
             Outcome::Challenged => !live,
             Outcome::Answered(_) | Outcome::Relayed(_) | Outcome::Refused(_) => true,
         };
         if fits { Ok(()) } else { Err(Breach::Silence { address: handled.from, outcome: handled.outcome }) }
+    }
+
+    /// Tells whether a host has had as many answers as everybody gets at once.
+    fn had_enough(&self, address: SocketAddr) -> bool {
+        self.strangers.get(&address.ip()).is_some_and(|answers| *answers >= self.stranger_burst)
     }
 
     /// Checks that what goes elsewhere than back goes to where its receiver is now, and that observed addresses are
@@ -161,6 +197,16 @@ impl Holders {
         frame: Option<&Frame<'_>>,
         frames: &[Frame<'_>],
     ) -> Result<(), Breach> {
+        if handled.sent.len() == 1
+            && matches!(
+                handled.outcome,
+                Outcome::Answered(Kind::Pong)
+                    | Outcome::Challenged
+                    | Outcome::Refused(crate::wire::ErrorCode::Version)
+            )
+        {
+            *self.strangers.entry(handled.from.ip()).or_default() += 1;
+        }
         if let [Frame::Challenge(challenge)] = frames {
             self.clear_cookies(handled.now);
             self.cookies.entry((handled.from, challenge.cookie.0)).or_insert(handled.now);

@@ -80,7 +80,7 @@ impl Ledger {
         Self {
             limits: Sizes { peers: config.max_peers, offers: config.max_offers },
             bytes: Bytes::default(),
-            holders: Holders::default(),
+            holders: Holders::new(config.limits.stranger_answers),
             calls: Calls::new(config.offer_timeout, config.max_peer_offers),
             outcomes: 0,
         }
@@ -151,6 +151,7 @@ impl Ledger {
         if sizes.peers > self.limits.peers || sizes.offers > self.limits.offers {
             return Err(Breach::BeyondLimit { limits: self.limits, sizes });
         }
+        self.calls.fit_count(sizes.offers, &self.holders)?;
         server.check_invariants().map_err(|what| Breach::Parts { what })
     }
 }

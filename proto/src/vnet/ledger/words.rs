@@ -2,7 +2,7 @@
 
 use super::{Breach, Handled, Sent};
 use crate::server::Outcome;
-use crate::wire::{self, Direction, Frame, Kind};
+use crate::wire::{self, Direction, ErrorCode, Frame, Kind, Refusal};
 
 /// Reads a datagram that may be no frame, but if it is one must re-encode to the same bytes.
 pub(super) fn canonical(datagram: &[u8]) -> Result<Option<Frame<'_>>, Breach> {
@@ -30,7 +30,8 @@ pub(super) fn fit_outcome(handled: &Handled<'_>, frames: &[Frame<'_>]) -> Result
         Outcome::Answered(kind) => told(kind),
         Outcome::Challenged => told(Kind::Challenge),
         Outcome::Refused(code) => {
-            told(Kind::Error) && matches!(frames, [Frame::Error(error)] if error.code == code.number())
+            told(Kind::Error)
+                && matches!(frames, [Frame::Error(error)] if error.code == code.number() && says_when(code, error))
         }
         Outcome::Relayed(Kind::Punch) => {
             frames.len() == 2 && frames.iter().all(|frame| frame.kind() == Kind::PunchNow)
@@ -39,6 +40,12 @@ pub(super) fn fit_outcome(handled: &Handled<'_>, frames: &[Frame<'_>]) -> Result
         Outcome::Dropped(_) => frames.is_empty(),
     };
     if fits { Ok(()) } else { Err(Breach::OutcomeUnfit { outcome }) }
+}
+
+/// Whoever asks too much is told when to come back.
+const fn says_when(code: ErrorCode, error: &Refusal) -> bool {
+    !matches!(code, ErrorCode::RateLimited | ErrorCode::TooManyOffers | ErrorCode::ServerFull)
+        || error.retry_after > 0
 }
 
 /// Returns what a kind becomes on its way through the server: bit 7 is set.

@@ -16,7 +16,7 @@ PYTHON := $(VENV)/bin/python3
 EVERYTHING := --workspace --all-features $(CARGO_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev demo test fuzz bench bench-check bench-record lint doc deny install clean
+.PHONY: help build run dev demo test fuzz reflection bench bench-check bench-record lint doc deny install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,12 @@ bench-check: ## count the instructions of the engine's paths; more than 3 % abov
 
 bench-record: ## write benches/instructions.json anew
 	python3 benches/instructions.py --record
+
+# Datagrams in all; the test that `make test` runs sends 100000.
+DATAGRAMS ?= 1000000
+
+reflection: ## send a million datagrams (or DATAGRAMS) in a victim's name, print per kind what comes to him
+	REFLECTION_DATAGRAMS=$(DATAGRAMS) cargo test --release --test reflection $(CARGO_FLAGS) -- --nocapture
 
 lint: ## check format and lints; warnings are errors
 	cargo fmt --all --check

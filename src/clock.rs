@@ -19,6 +19,12 @@ impl Clock {
         Instant::after_origin(self.origin.elapsed())
     }
 
+    /// Lets that much time pass at once.
+    #[cfg(test)]
+    pub(crate) fn skip(&mut self, time: Duration) {
+        self.origin -= time;
+    }
+
     /// Returns the moment at which a sleep until `at` ends: never early, at most a microsecond late.
     pub(crate) fn wake_at(&self, at: Instant) -> tokio::time::Instant {
         (self.origin + Duration::from_micros(at.as_micros())).into()

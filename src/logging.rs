@@ -3,10 +3,10 @@
 //! Logging never ends the program and never panics. `fern` writes a line that it cannot log to standard error
 //! and panics if that fails too; so the sinks here take every line and drop what cannot be written.
 
+mod file;
 mod sink;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use jiff::fmt::temporal::DateTimePrinter;
 use log::Record;
 
 use crate::config::{Config, Key, LogLevel};
+use file::LogFile;
 use sink::Sink;
 
 /// Installs the logger of this process as the configuration asks.
@@ -76,18 +77,8 @@ impl std::error::Error for LoggingError {
     }
 }
 
-/// Opens the log file and empties it.
-///
-/// It is written in append mode, so that whoever empties it while the program runs finds no hole in it.
-fn open(path: &Path) -> Result<File, LoggingError> {
-    let opened = OpenOptions::new().create(true).append(true).open(path).and_then(|file| {
-        // A pipe or a device has no length to set.
-        if file.metadata()?.is_file() {
-            file.set_len(0)?;
-        }
-        Ok(file)
-    });
-    opened.map_err(|source| LoggingError::Unopenable { path: path.to_path_buf(), source })
+fn open(path: &Path) -> Result<LogFile, LoggingError> {
+    LogFile::open(path).map_err(|source| LoggingError::Unopenable { path: path.to_path_buf(), source })
 }
 
 fn sink(inner: impl Write + Send + 'static) -> Box<dyn Write + Send> {

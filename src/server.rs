@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +21,10 @@ use crate::socket::{Arrivals, Socket};
 
 /// Receive calls in a row before timers and shutdown get their turn.
 const DRAIN_MAX: usize = 8;
+/// A loop that has not turned for this long has been suspended, or has had nothing to do.
+const SUSPENDED: Duration = Duration::from_secs(5);
+/// Receive calls in a row after that: more than the largest receive buffer holds.
+const SUSPENDED_DRAIN_MAX: usize = 1024;
 /// Pause after an unexpected receive error, so that a broken socket does not spin.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 /// With a receive queue that has not been empty for this long, the loop does not keep up.
@@ -53,6 +57,8 @@ pub struct Server {
     queue: Option<Queue>,
     /// When to look at the queue again.
     look: Instant,
+    /// When the loop last turned.
+    awake: Instant,
     shared: Arc<Mutex<Stats>>,
     transport: Transport,
     last_warning: Option<std::time::Instant>,
@@ -174,6 +180,7 @@ impl Server {
         Ok(Self {
             queue: socket.queue(),
             look: clock.now() + DROPS_INTERVAL,
+            awake: clock.now(),
             socket,
             address,
             clock,
@@ -203,10 +210,24 @@ impl Server {
     /// # Errors
     /// The runtime's, if it can no longer wait for the socket.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let mut shutdown = pin!(shutdown);
+        self.serve(pin!(shutdown)).await?;
+        self.count_drops();
+        self.publish();
+        self.sum_up();
+        Ok(())
+    }
+
+    async fn serve(&mut self, mut shutdown: Pin<&mut impl Future<Output = ()>>) -> io::Result<()> {
         let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
         let mut arrivals = Arrivals::new();
         loop {
+            if self.has_been_suspended() {
+                // The runtime looks at the socket.
+                tokio::task::yield_now().await;
+                if let Err(error) = self.drain(&mut arrivals, SUSPENDED_DRAIN_MAX) {
+                    self.note_receive_error(&error).await;
+                }
+            }
             self.handle_due();
             self.publish();
             let deadline = self.engine.poll_timeout();
@@ -215,20 +236,25 @@ impl Server {
             }
             tokio::select! {
                 biased;
-                () = &mut shutdown => break,
+                () = &mut shutdown => return Ok(()),
                 () = &mut timer, if deadline.is_some() => {}
                 readable = self.socket.readable() => {
                     readable?;
-                    if let Err(error) = self.drain(&mut arrivals) {
+                    if let Err(error) = self.drain(&mut arrivals, DRAIN_MAX) {
                         self.note_receive_error(&error).await;
                     }
                 }
             }
         }
-        self.count_drops();
-        self.publish();
-        self.sum_up();
-        Ok(())
+    }
+
+    /// Tells whether the process stood still for so long that what waits in the socket must be heard before anything is
+    /// due: keepalives wait there too.
+    fn has_been_suspended(&mut self) -> bool {
+        let (now, before) = (self.clock.now(), self.awake);
+        self.awake = now;
+        // With a peer or an offer there is something due every second; without one nothing can be forgotten.
+        now.since(before) > SUSPENDED
     }
 
     /// Says in the log what the run came to.
@@ -268,8 +294,8 @@ impl Server {
     }
 
     /// Receives and answers what is there, up to a bound.
-    fn drain(&mut self, arrivals: &mut Arrivals) -> io::Result<()> {
-        for _ in 0..DRAIN_MAX {
+    fn drain(&mut self, arrivals: &mut Arrivals, most: usize) -> io::Result<()> {
+        for _ in 0..most {
             match self.socket.receive(arrivals) {
                 Ok(()) => self.handle(arrivals),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -403,4 +429,59 @@ fn ticket_secret(path: &Path) -> Result<TicketSecret, StartError> {
     let key = Seed(secret_file::load_or_create(path).map_err(StartError::Secret)?);
     let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     Ok(TicketSecret { key, unix_time })
+}
+
+#[cfg(test)]
+mod tests {
+    use roundtable_proto::wire::{
+        self, Address, Cookie, Frame, Keepalive, PeerId, Register, Session, Signature, Ticket, TransactionId,
+    };
+    use tokio::net::UdpSocket;
+
+    use super::*;
+
+    async fn ask(client: &UdpSocket, server: &mut Server, frame: &Frame<'_>) -> Vec<u8> {
+        client.send_to(&frame.to_vec(), server.address).await.unwrap();
+        hear(client, server).await
+    }
+
+    /// Lets the server run until the client has got an answer.
+    async fn hear(client: &UdpSocket, server: &mut Server) -> Vec<u8> {
+        let mut buffer = [0; wire::DATAGRAM_MAX];
+        let never = pin!(std::future::pending());
+        tokio::select! {
+            ended = server.serve(never) => panic!("{ended:?}"),
+            received = client.recv(&mut buffer) => buffer[..received.unwrap()].to_vec(),
+        }
+    }
+
+    #[tokio::test]
+    async fn keepalives_that_waited_while_the_process_was_suspended_are_heard_before_silence_is_judged() {
+        let localaddress = Some(std::net::Ipv4Addr::LOCALHOST.into());
+        let mut server = Server::bind(&Config { localport: 0, localaddress, ..Config::default() }).unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let transaction = TransactionId([7; 16]);
+        let mut register = Register {
+            session: Session::NONE,
+            transaction,
+            identifier: PeerId::plain([1; 16]).unwrap(),
+            cookie: Cookie::NONE,
+            ticket: Ticket::NONE,
+            server: Address::NONE,
+            signature: Signature::NONE,
+        };
+        let bytes = ask(&client, &mut server, &Frame::Register(register)).await;
+        let Ok(Frame::Challenge(challenge)) = wire::decode(&bytes) else { panic!("{bytes:?}") };
+        register.cookie = challenge.cookie;
+        let bytes = ask(&client, &mut server, &Frame::Register(register)).await;
+        let Ok(Frame::Registered(registered)) = wire::decode(&bytes) else { panic!("{bytes:?}") };
+
+        // The loop does not turn; five minutes pass.
+        let keepalive = Keepalive { session: registered.session, transaction, observed: Address::NONE };
+        client.send_to(&Frame::Keepalive(keepalive).to_vec(), server.address).await.unwrap();
+        server.clock.skip(Duration::from_secs(300));
+        let bytes = hear(&client, &mut server).await;
+        assert!(matches!(wire::decode(&bytes), Ok(Frame::KeepaliveReply(_))), "{:?}", wire::decode(&bytes));
+        assert_eq!(server.engine.peers(), 1);
+    }
 }

@@ -41,6 +41,8 @@ impl Arrivals {
 pub(crate) struct Socket {
     io: UdpSocket,
     state: UdpSocketState,
+    /// Datagrams that the kernel takes as one train, as far as it has said at first.
+    train_max: usize,
     is_v6: bool,
     /// Bound to one address, from which everything goes.
     has_one_address: bool,
@@ -66,8 +68,9 @@ impl Socket {
         let io = UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new((&io).into())?;
         let is_v6 = io.local_addr()?.is_ipv6();
+        let train_max = state.max_gso_segments();
         let has_one_address = address.is_some_and(|address| !address.is_unspecified());
-        Ok(Self { io, state, is_v6, has_one_address, locals: Vec::new(), told: 0 })
+        Ok(Self { io, state, train_max, is_v6, has_one_address, locals: Vec::new(), told: 0 })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -124,7 +127,24 @@ impl Socket {
     }
 
     /// Sends a train. Does not wait: where the kernel has no room, the datagrams are lost as on any busy link.
-    pub(crate) fn send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+    pub(crate) fn send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {
+        // Whoever names it as his source names nobody. The kernel would say EINVAL.
+        if transmit.path.remote.port() == 0 {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let sent = self.send_parts(transmit);
+        // quinn-udp takes EINVAL for a link that cannot cut trains and cuts them itself from then on. Where one datagram
+        // alone is refused, a route or an address is missing, and that heals.
+        if sent.is_err()
+            && transmit.contents.len() <= transmit.segment_size
+            && self.state.max_gso_segments() < self.train_max
+        {
+            self.state = UdpSocketState::new((&self.io).into())?;
+        }
+        sent
+    }
+
+    fn send_parts(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         if self.has_one_address && transmit.contents.len() <= transmit.segment_size {
             return self.send_plainly(transmit);
         }
@@ -251,6 +271,18 @@ mod tests {
                 assert!(sent < 1000, "a queue of the smallest size takes them all");
             }
             assert!((1..=sent).contains(&queue.drops().unwrap()));
+        }
+    }
+
+    #[tokio::test]
+    async fn impossible_destination_does_not_end_the_sending_of_trains() {
+        let mut socket = Socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+        let before = socket.state.max_gso_segments();
+        // Port 0, and a host that cannot be reached from loopback: EINVAL from the kernel.
+        for remote in ["127.0.0.1:0", "192.0.2.1:9"] {
+            let path = Path { remote: remote.parse().unwrap(), via: Via::default() };
+            socket.send(&Transmit { path, contents: b"answer", segment_size: 6 }).unwrap_err();
+            assert_eq!(socket.state.max_gso_segments(), before, "{remote}");
         }
     }
 

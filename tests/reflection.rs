@@ -1,0 +1,54 @@
+//! What a server sends to a victim because of datagrams with a forged source address never exceeds what was sent in the
+//! victim's name: neither in bytes nor in datagrams, whatever they hold.
+//!
+//! Three hosts: the attacker (here), the server, the victim. Datagrams of every kind leave a raw socket; what reaches the
+//! victim is counted at its interface. Prints a Markdown table. `REFLECTION_DATAGRAMS` says how many there are in all
+//! (`make reflection`: a million), `REFLECTION_SEED` repeats a run.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
+#[path = "reflection/attack.rs"]
+mod attack;
+#[path = "reflection/hosts.rs"]
+mod hosts;
+#[path = "support/lab.rs"]
+mod lab;
+#[path = "reflection/packet.rs"]
+mod packet;
+#[path = "reflection/random.rs"]
+mod random;
+#[path = "reflection/rows.rs"]
+mod rows;
+#[path = "reflection/server.rs"]
+mod server;
+#[path = "reflection/table.rs"]
+mod table;
+
+const TEST: &str = "no_victim_gets_more_than_was_sent_in_its_name";
+/// Datagrams of an ordinary test run.
+const DATAGRAMS: usize = 100_000;
+/// Bytes by which the server may grow; its allocator may round.
+const GROWTH_MAX: u64 = 256 << 10;
+
+#[test]
+fn no_victim_gets_more_than_was_sent_in_its_name() {
+    if server::is_asked_for() {
+        return server::serve();
+    }
+    lab::inside(TEST, || {
+        let total = std::env::var("REFLECTION_DATAGRAMS").map_or(DATAGRAMS, |text| text.parse().unwrap());
+        let mut random = random::Random::from_environment();
+        let mut attack = attack::Attack::new(hosts::start());
+        // Once around, so that what is allocated once is allocated.
+        attack.run(&mut random, total / 50);
+        let before = attack.hosts.server.stats();
+        let table = attack.run(&mut random, total);
+        let after = attack.hosts.server.stats();
+        println!("{table}\n");
+        println!("server before: {before:?}\nserver after:  {after:?}");
+        table.check();
+        assert!(table.sent() >= total as u64, "{}", table.sent());
+        assert_eq!((after.peers, after.offers), (before.peers, before.offers), "a table has moved");
+        assert!(after.resident <= before.resident + GROWTH_MAX, "the server grows");
+    });
+}

@@ -83,7 +83,7 @@ fn link_that_holds_up_sending_loses_what_does_not_fit_and_serves_again() {
             eprintln!("SKIPPED: tc (iproute2) is not installed: EAGAIN is not provoked");
             return;
         }
-        let mut rig = Rig::start("");
+        let mut rig = Rig::start("strangerrate: 0\n");
         let peers = Peer::of_both_families();
         on("server", "tc qdisc replace dev s0 root tbf rate 8kbit burst 2000 limit 10000000");
         // More than a send buffer holds.

@@ -4,7 +4,7 @@
 //! outbox. An answer is never longer than what caused it (SPEC 11), and nothing is stored for an address that has not
 //! proved itself.
 //!
-//! Who asks too much is stopped at three places. A stranger has to pass [`Server::admit_stranger`] before anything is sent
+//! Who asks too much is stopped at three places. A stranger has to pass `admit_stranger` before anything is sent
 //! to him; a REGISTER with a good cookie is counted before the registry is asked; a peer pays for each frame from an
 //! account in its own slot, and its offers from one in the callee's. The limits and their reasons are in `limits.rs`.
 //!

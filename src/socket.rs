@@ -162,7 +162,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends one datagram without control messages, which cost a seventh of an answer: there is no source to choose.
+    /// Sends one datagram without control messages, which cost a tenth of an answer: there is no source to choose.
     fn send_plainly(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         self.io.try_send_to(transmit.contents, self.destination(transmit.path.remote)).map(drop)
     }

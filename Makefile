@@ -16,7 +16,7 @@ PYTHON := $(VENV)/bin/python3
 EVERYTHING := --workspace --all-features $(CARGO_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev demo test fuzz reflection bench bench-check bench-record lint doc deny install clean
+.PHONY: help build run dev demo test fuzz reflection soak bench bench-check bench-record lint doc deny install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,12 @@ DATAGRAMS ?= 1000000
 
 reflection: ## send a million datagrams (or DATAGRAMS) in a victim's name, print per kind what comes to him
 	REFLECTION_DATAGRAMS=$(DATAGRAMS) cargo test --release --test reflection $(CARGO_FLAGS) -- --nocapture
+
+# Seconds of `make soak`; the test that `make test` runs takes half a minute, and one more for what follows.
+SOAK ?= 3600
+
+soak: ## an hour (or SOAK seconds) of calls, comings and goings, losses and floods on one server; it must be the same after
+	SOAK_SECONDS=$(SOAK) cargo test --release --test soak $(CARGO_FLAGS) -- --nocapture
 
 lint: ## check format and lints; warnings are errors
 	cargo fmt --all --check

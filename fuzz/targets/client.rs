@@ -110,7 +110,7 @@ impl Play {
     /// An offer of one fragment that the client has not asked for.
     fn ring(&mut self, script: &mut Script<'_>) {
         let blob = script.bytes(1024).to_vec();
-        let session = self.heard.last().and_then(|last| Some(last.get(4..20)?.try_into().ok()?));
+        let session = self.heard.last().and_then(|last| last.get(4..20)?.try_into().ok());
         let head = RelayedHead {
             session: wire::Session(session.unwrap_or_default()),
             offer: offer(script.below(OFFERS)),

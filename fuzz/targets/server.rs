@@ -73,7 +73,7 @@ impl Play {
     }
 
     fn step(&mut self, step: u8, script: &mut Script<'_>) {
-        if step % 8 == 0 {
+        if step.is_multiple_of(8) {
             return self.pass(script);
         }
         let from = script.below(ADDRESSES);

@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use roundtable_signalling::config::Config;
+use roundtable_signalling::config::{Config, MaxOffers, MaxPeers};
 use tokio::time::Instant;
 
 #[path = "soak/flood.rs"]
@@ -27,6 +27,8 @@ mod random;
 mod remote;
 #[path = "soak/report.rs"]
 mod report;
+#[path = "soak/strangers.rs"]
+mod strangers;
 
 use random::Random;
 use remote::Remote;
@@ -75,7 +77,13 @@ impl Shared {
 
 #[test]
 fn server_is_the_same_after_a_long_time_of_everything() {
-    let config = Config { localaddress: Some(Ipv4Addr::LOCALHOST.into()), ..Config::default() };
+    // Tables that an hour fills: those for a million peers are touched page by page for days.
+    let config = Config {
+        localaddress: Some(Ipv4Addr::LOCALHOST.into()),
+        maxpeers: MaxPeers::constant::<4096>(),
+        maxoffers: MaxOffers::constant::<4096>(),
+        ..Config::default()
+    };
     if remote::is_asked_for() {
         return remote::serve(config);
     }
@@ -98,6 +106,7 @@ async fn soak(mut server: Remote, length: Duration) {
         "{length:?} with {RESIDENTS} who stay and {VISITORS} who come and go; server is process {}",
         server.id()
     );
+    strangers::pass_by(&shared).await;
     let mut residents = people::settle(&shared, RESIDENTS).await;
     shared.until.set(Instant::now() + length);
     let mut tasks = tokio::task::JoinSet::new();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roundtable_signalling::client::{Client, ClientError, Incoming, Options, Registration};
+use roundtable_signalling::proto::client::OfferError;
 use roundtable_signalling::proto::identity::{Identity, SecretKey};
 use roundtable_signalling::proto::wire::PeerId;
 use tokio::time::Instant;
@@ -151,7 +152,10 @@ async fn call(shared: &Rc<Shared>, client: &Client, number: usize, other: usize)
     match answered {
         Ok(answer) if answer.blob == offer => report.count_call(started.elapsed()),
         Ok(_) => report.fail(format!("the answer of {other} to {number} is damaged")),
-        Err(ClientError::Yielded) => report.count_glare(),
+        // Both called each other; his call has come in already, or goes on in place of this one.
+        Err(ClientError::Yielded | ClientError::Offer(OfferError::TargetIsCalling(_))) => {
+            report.count_glare()
+        }
         Err(error) => {
             report.fail(format!("{number} calls {other} with {} bytes: {error}", offer.len()));
         }

@@ -81,9 +81,9 @@ LAB ?= cone cone
 # What to run in the lab; a shell if it is empty.
 RUN ?=
 
-lab: ## bring up a NAT lab (LAB='cone symmetric'), run a command in it (RUN='on alice ...', or a shell), take it down
-	@cargo build --quiet --bins --example nat_lab $(CARGO_FLAGS)
-	@$(TARGET)/debug/examples/nat_lab $(LAB) -- $(if $(RUN),'$(RUN)')
+lab: build ## bring up a NAT lab (LAB='cone symmetric'), run a command in it (RUN='on alice ...', or a shell), take it down
+	@cargo build --quiet --release --example nat_lab $(CARGO_FLAGS)
+	@$(TARGET)/release/examples/nat_lab $(LAB) -- $(if $(RUN),'$(RUN)')
 
 # Calls in each cell of the matrix; the tests that `make test` runs make 3.
 NAT_TRIALS ?= 10

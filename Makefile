@@ -16,7 +16,7 @@ PYTHON := $(VENV)/bin/python3
 EVERYTHING := --workspace --all-features $(CARGO_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev demo test fuzz reflection lab nat-matrix bench bench-check bench-record lint doc deny install clean
+.PHONY: help build run dev demo test fuzz reflection lab nat-matrix nat-idle bench bench-check bench-record lint doc deny install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ nat-matrix: ## call through every pair of NATs NAT_TRIALS (10) times, print succ
 	@printf '%s\n' '| pair | input | first | paths | median |' '|---|---|---|---|---|'
 	@NAT_TRIALS=$(NAT_TRIALS) cargo test --quiet --test nat_lab --all-features $(CARGO_FLAGS) matrix -- --nocapture \
 		--test-threads=6 2>&1 | grep -E '^\| |SKIPPED|panicked' | sort -u
+
+nat-idle: ## call a peer that was silent for ten minutes behind a NAT that forgets after 30 s
+	NAT_IDLE_SECONDS=600 cargo test --test nat_lab --all-features $(CARGO_FLAGS) silent_behind_a_nat -- --nocapture
 
 lint: ## check format and lints; warnings are errors
 	cargo fmt --all --check

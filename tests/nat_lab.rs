@@ -18,3 +18,5 @@ mod nat;
 mod program;
 #[path = "nat_lab/trial.rs"]
 mod trial;
+#[path = "nat_lab/troubles.rs"]
+mod troubles;

@@ -13,8 +13,6 @@ const SKEW: Duration = Duration::from_millis(300);
 const GIVES_UP_MS: f64 = 6_000.0;
 /// Calls in each cell, unless NAT_TRIALS says otherwise.
 const TRIALS: usize = 3;
-/// From one call of a cell to the next, so that they do not all start their programs at once.
-const APART: Duration = Duration::from_millis(40);
 
 /// Who starts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,7 +48,7 @@ fn cells(alice: Access, bob: Access, input: Input, expected: Expected) -> Vec<St
     let mut failures = Vec::new();
     for first in [First::Both, First::Alice, First::Bob] {
         skew(&lab, first);
-        let mut outcomes = calls(&lab, trials);
+        let mut outcomes = trial::many(&lab, trials);
         outcomes.sort_by(|one, other| one.took_ms().total_cmp(&other.took_ms()));
         println!("{}", row(alice, bob, input, first, &outcomes));
         let wrong = outcomes
@@ -78,19 +76,6 @@ fn skew(lab: &Lab, first: First) {
         let normal = Duration::from_millis(20);
         lab.change(Site::Server, site, |way| way.delay = normal + if late { SKEW } else { Duration::ZERO });
     }
-}
-
-/// Makes so many calls at once.
-fn calls(lab: &Lab, trials: usize) -> Vec<Trial> {
-    std::thread::scope(|scope| {
-        let calls: Vec<_> = (0..trials)
-            .map(|_| {
-                std::thread::sleep(APART);
-                scope.spawn(|| trial::run(lab))
-            })
-            .collect();
-        calls.into_iter().map(|call| call.join().unwrap()).collect()
-    })
 }
 
 fn is_as_expected(outcome: &Trial, expected: Expected) -> bool {

@@ -16,7 +16,7 @@ PYTHON := $(VENV)/bin/python3
 EVERYTHING := --workspace --all-features $(CARGO_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev demo test fuzz reflection lab nat-matrix nat-idle bench bench-check bench-record lint doc deny install clean
+.PHONY: help build run dev demo test fuzz reflection lab nat-matrix nat-idle webrtc bench bench-check bench-record lint doc deny install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,8 +96,21 @@ nat-matrix: ## call through every pair of NATs NAT_TRIALS (10) times, print succ
 nat-idle: ## call a peer that was silent for ten minutes behind a NAT that forgets after 30 s
 	NAT_IDLE_SECONDS=600 cargo test --test nat_lab --all-features $(CARGO_FLAGS) silent_behind_a_nat -- --nocapture
 
+# The python3 with aiortc, in a virtual environment with what tests/webrtc/requirements.txt names.
+AIORTC := $(abspath $(TARGET))/aiortc
+
+webrtc: $(AIORTC)/ready ## real WebRTC calls behind NATs: examples/webrtc (str0m) with itself and with aiortc
+	cargo build --manifest-path examples/webrtc/Cargo.toml --target-dir $(TARGET)/webrtc $(CARGO_FLAGS)
+	WEBRTC_CALL=$(abspath $(TARGET))/webrtc/debug/webrtc-call AIORTC_PYTHON=$(AIORTC)/bin/python3 \
+		cargo test --test webrtc --all-features $(CARGO_FLAGS) -- --nocapture
+
+$(AIORTC)/ready: tests/python/environment.sh tests/webrtc/requirements.txt
+	sh tests/python/environment.sh $(AIORTC) tests/webrtc/requirements.txt 'import aiortc'
+	@touch $@
+
 lint: ## check format and lints; warnings are errors
 	cargo fmt --all --check
+	cargo fmt --manifest-path examples/webrtc/Cargo.toml --check
 	cargo clippy --all-targets $(EVERYTHING) -- -D warnings
 	cargo clippy --all-targets --workspace --no-default-features $(CARGO_FLAGS) -- -D warnings
 
@@ -109,6 +122,7 @@ deny: ## check the dependencies: licences, bans, sources, and known advisories (
 	@command -v cargo-deny >/dev/null || { \
 		echo "make deny needs cargo-deny, which is missing. Install it with: cargo install cargo-deny --locked"; exit 1; }
 	cargo deny check bans licenses sources
+	cargo deny --manifest-path examples/webrtc/Cargo.toml check licenses sources
 	@if cargo deny fetch db >/dev/null 2>&1; then \
 		echo cargo deny check --disable-fetch advisories; cargo deny check --disable-fetch advisories; \
 	else \

@@ -20,3 +20,5 @@ mod program;
 mod trial;
 #[path = "nat_lab/troubles.rs"]
 mod troubles;
+#[path = "nat_lab/truth.rs"]
+mod truth;

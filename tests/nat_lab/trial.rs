@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::nat::Lab;
 use crate::program::Running;
 
-const PROBE: &str = env!("CARGO_BIN_EXE_roundtable-probe");
+pub(crate) const PROBE: &str = env!("CARGO_BIN_EXE_roundtable-probe");
 pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_signallingserver");
 /// Seconds a side goes on looking at its call: longer than any of them may take.
 const FOLLOW: &str = "20";

@@ -16,7 +16,8 @@ PYTHON := $(VENV)/bin/python3
 EVERYTHING := --workspace --all-features $(CARGO_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev demo test fuzz reflection lab nat-matrix nat-idle webrtc bench bench-check bench-record lint doc deny install clean
+.PHONY: help build run dev demo test fuzz fuzz-deep reflection soak lab nat-matrix nat-idle webrtc bench bench-check \
+	bench-record lint doc deny install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +57,18 @@ fuzz: ## fuzz decoder, server and client engine with new seeds for FUZZ_SECONDS 
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} \
 		cargo test --release -p roundtable-proto --test fuzz $(CARGO_FLAGS) -- --nocapture
 
+# The targets of fuzz/, each with a corpus: decoder, server, client, config.
+FUZZ_TARGETS ?= decoder server client config
+
+fuzz-deep: ## fuzz the targets of fuzz/ guided by coverage, FUZZ_SECONDS (60) each; needs cargo-fuzz and clang
+	@command -v cargo-fuzz >/dev/null || { \
+		echo "make fuzz-deep needs cargo-fuzz, which is missing. Install it with: cargo install cargo-fuzz --locked"; exit 1; }
+	set -e; for target in $(FUZZ_TARGETS); do \
+		mkdir -p $(TARGET)/fuzz/$$target; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run -O -s none $$target $(TARGET)/fuzz/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -print_final_stats=1; \
+	done
+
 # BENCH=quick takes a minute or two in place of a quarter of an hour, and its figures are rough.
 BENCH ?= full
 # Where the report goes.
@@ -75,6 +88,12 @@ DATAGRAMS ?= 1000000
 
 reflection: ## send a million datagrams (or DATAGRAMS) in a victim's name, print per kind what comes to him
 	REFLECTION_DATAGRAMS=$(DATAGRAMS) cargo test --release --test reflection $(CARGO_FLAGS) -- --nocapture
+
+# Seconds of `make soak`; the test that `make test` runs takes half a minute, and one more for what follows.
+SOAK ?= 3600
+
+soak: ## an hour (or SOAK seconds) of calls, comings and goings, losses and floods on one server; it must be the same after
+	SOAK_SECONDS=$(SOAK) cargo test --release --test soak $(CARGO_FLAGS) -- --nocapture
 
 # Two hosts behind NATs, and a server: `make lab LAB='cone symmetric --input accept' RUN='on alice roundtable-probe ping 192.0.2.1'`.
 LAB ?= cone cone

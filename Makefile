@@ -108,7 +108,7 @@ lab: build ## bring up a NAT lab (LAB='cone symmetric'), run a command in it (RU
 NAT_TRIALS ?= 10
 
 nat-matrix: ## call through every pair of NATs NAT_TRIALS (10) times, print success and median time as a table
-	@printf '%s\n' '| pair | input | first | paths | median |' '|---|---|---|---|---|'
+	@printf '%s\n' '| left - right | input | both start | left 300 ms earlier | right 300 ms earlier |' '|---|---|---|---|---|'
 	@NAT_TRIALS=$(NAT_TRIALS) cargo test --quiet --test nat_lab --all-features $(CARGO_FLAGS) matrix -- --nocapture \
 		--test-threads=6 2>&1 | grep -E '^\| |SKIPPED|panicked' | sort -u
 

@@ -39,24 +39,25 @@ fn pair(test: &str, (alice, bob): (Access, Access), input: Input, expected: Expe
     });
 }
 
-/// Runs the cells of one lab, prints their rows, and returns what is not as it should be.
+/// Runs the cells of one lab, prints their row, and returns what is not as it should be.
 fn cells(alice: Access, bob: Access, input: Input, expected: Expected) -> Vec<String> {
     let trials = std::env::var("NAT_TRIALS").map_or(TRIALS, |trials| trials.parse().unwrap());
     let lab = Lab::build(Plan::new(alice, bob, input));
     let directory = tempfile::tempdir().unwrap();
     let _server = lab.serve(SERVER.as_ref(), directory.path(), "");
-    let mut failures = Vec::new();
+    let (mut failures, mut row) = (Vec::new(), format!("| {alice} - {bob} | {input} |"));
     for first in [First::Both, First::Alice, First::Bob] {
         skew(&lab, first);
         let mut outcomes = trial::many(&lab, trials);
         outcomes.sort_by(|one, other| one.took_ms().total_cmp(&other.took_ms()));
-        println!("{}", row(alice, bob, input, first, &outcomes));
+        row += &format!(" {} |", summary(&outcomes));
         let wrong = outcomes
             .iter()
             .filter(|outcome| !is_as_expected(outcome, expected) && !is_not_yet(alice, bob, input, first));
         let cell = format!("{alice} {bob} --input {input}, {} first", first.name());
         failures.extend(wrong.map(|outcome| format!("{cell}: {outcome:?}")));
     }
+    println!("{row}");
     failures
 }
 
@@ -99,11 +100,10 @@ fn is_not_yet(alice: Access, bob: Access, input: Input, first: First) -> bool {
     bob == Access::Neighbour || (race && input == Input::Accept)
 }
 
-fn row(alice: Access, bob: Access, input: Input, first: First, outcomes: &[Trial]) -> String {
+/// Says how many calls found a path, and after how long in the median.
+fn summary(outcomes: &[Trial]) -> String {
     let (trials, worked) = (outcomes.len(), outcomes.iter().filter(|outcome| outcome.succeeded()).count());
-    let median = outcomes[trials / 2].took_ms();
-    let first = first.name();
-    format!("| {alice} - {bob} | {input} | {first} | {worked}/{trials} | {median:.0} ms |")
+    format!("{worked}/{trials}, {:.0} ms", outcomes[trials / 2].took_ms())
 }
 
 macro_rules! pairs {

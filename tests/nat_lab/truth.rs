@@ -108,7 +108,7 @@ fn core_delays_loses_and_doubles() {
 
         lab.change(Site::Alice, Site::Server, |way| way.loss = 1.0);
         let before = heard();
-        on("alice", &format!("{} ping 192.0.2.1 --count 1 --timeout 1 || true", crate::trial::PROBE));
+        on("alice", &format!("{} ping 192.0.2.1 --count 5 --timeout 1 || true", crate::trial::PROBE));
         assert_eq!(heard() - before, 0);
     });
 }

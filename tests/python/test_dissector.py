@@ -94,14 +94,19 @@ class Dissector(unittest.TestCase):
                 self.assertNotEqual(severity, "")
 
     def test_frames_are_known_on_any_port_and_calls_are_numbered(self):
-        calls = [vector for vector in vectors("frames.json") if "offer" in vector["fields"]]
-        asked = ["roundtable.offer", "roundtable.call", "roundtable.first"]
-        rows = dissect([bytes.fromhex(vector["hex"]) for vector in calls], asked, port=40123)
+        one = [vector for vector in vectors("frames.json") if "offer" in vector["fields"]]
+        # The same frames once more, between the first ones, as those of a second call.
+        both = []
+        for vector in one:
+            datagram, offer = bytes.fromhex(vector["hex"]), bytes.fromhex(vector["fields"]["offer"])
+            both += [datagram, datagram.replace(offer, offer[::-1])]
+        rows = dissect(both, ["roundtable.offer", "roundtable.call", "roundtable.first"], port=40123)
         first = {}
         for at, (offer, call, linked) in enumerate(rows, start=1):
             known = first.setdefault(offer, (str(len(first) + 1), at))
             self.assertEqual(call, known[0])
             self.assertEqual(linked, "" if known[1] == at else str(known[1]))
+        self.assertEqual(len(first), 2)
 
     def test_errors_are_expert_information(self):
         errors = [vector for vector in vectors("frames.json") if vector["kind"] == "ERROR"]

@@ -16,7 +16,7 @@ PYTHON := $(VENV)/bin/python3
 EVERYTHING := --workspace --all-features $(CARGO_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev demo test fuzz reflection flood bench bench-check bench-record lint doc deny install clean
+.PHONY: help build run dev demo test fuzz reflection flood lab nat-matrix bench bench-check bench-record lint doc deny install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,23 @@ SECONDS_OF_FLOOD ?= 60
 flood: ## flood a server in six ways, print what honest peers notice before, during and after
 	ROUNDTABLE_LAB_SECONDS=3600 FLOOD_SECONDS=$(SECONDS_OF_FLOOD) \
 		cargo test --release --test flood $(CARGO_FLAGS) -- --nocapture
+
+# Two hosts behind NATs, and a server: `make lab LAB='cone symmetric --input accept' RUN='on alice roundtable-probe ping 192.0.2.1'`.
+LAB ?= cone cone
+# What to run in the lab; a shell if it is empty.
+RUN ?=
+
+lab: ## bring up a NAT lab (LAB='cone symmetric'), run a command in it (RUN='on alice ...', or a shell), take it down
+	@cargo build --quiet --bins --example nat_lab $(CARGO_FLAGS)
+	@$(TARGET)/debug/examples/nat_lab $(LAB) -- $(if $(RUN),'$(RUN)')
+
+# Calls in each cell of the matrix; the tests that `make test` runs make 3.
+NAT_TRIALS ?= 10
+
+nat-matrix: ## call through every pair of NATs NAT_TRIALS (10) times, print success and median time as a table
+	@printf '%s\n' '| pair | input | first | paths | median |' '|---|---|---|---|---|'
+	@NAT_TRIALS=$(NAT_TRIALS) cargo test --quiet --test nat_lab --all-features $(CARGO_FLAGS) matrix -- --nocapture \
+		--test-threads=6 2>&1 | grep -E '^\| |SKIPPED|panicked' | sort -u
 
 lint: ## check format and lints; warnings are errors
 	cargo fmt --all --check

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use roundtable_proto::Instant;
 
-/// Time from one step up to the next: what was queued before a step has to be worked off first.
-const STEP_UP: Duration = Duration::from_millis(500);
+/// Time from one step up to the next: what was queued before a step has to be worked off first, by the deepest queue in
+/// about this time.
+const STEP_UP: Duration = Duration::from_millis(200);
 /// Time between two looks at what the program drops, once the loop keeps up.
 const LOOK: Duration = Duration::from_secs(1);
 /// The flood still lasts, but may have changed: one step down after so much calm, to see.

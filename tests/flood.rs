@@ -13,8 +13,10 @@ mod frames;
 #[path = "flood/honest.rs"]
 mod honest;
 #[path = "support/lab.rs"]
+#[expect(dead_code, reason = "one host is enough here")]
 mod lab;
 #[path = "support/program.rs"]
+#[expect(dead_code, reason = "this server stands on a host of its own")]
 mod program;
 #[path = "flood/quota.rs"]
 mod quota;

@@ -74,9 +74,13 @@ pub(crate) fn add_addresses() {
     lab::run("sh", &["-c", "echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind"]);
 }
 
-/// Starts the built server with its defaults, within the quota if there is one.
+/// With a twentieth of a core goes a twentieth of what all together may register, by which strangers are limited, too.
+const CONFIGURATION: &str = "registertotal: 1000\n";
+
+/// Starts the built server, within the quota if there is one.
 pub(crate) fn start_server(quota: Option<&Quota>) -> Running {
     let enter = quota.map(|quota| format!("echo $$ > {}; ", quota.processes().display()));
+    std::fs::write("/run/config.yaml", quota.map_or("", |_| CONFIGURATION)).unwrap();
     let command = format!("{}cd /run && exec \"$0\"", enter.unwrap_or_default());
     let mut server = program::start("sh", ["-c", &command, env!("CARGO_BIN_EXE_signallingserver")], b"");
     server.line_with("listening on ");

@@ -12,13 +12,17 @@ const PATIENCE_NAME: &str = "ROUNDTABLE_LAB_SECONDS";
 /// Runs the body of `test` in namespaces of its own: this program starts itself there once more. Says in one line if
 /// that cannot be.
 pub(crate) fn inside(test: &str, body: impl FnOnce()) {
+    inside_with(test, &[], body);
+}
+
+/// The same for a test that needs these programs, too, as name and words that make it do nothing.
+pub(crate) fn inside_with(test: &str, programs: &[(&str, &str)], body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some_and(|inside| inside == test) {
-        run("mount", &["-t", "tmpfs", "none", "/run"]);
-        run("ip", &["link", "set", "lo", "up"]);
+        settle();
         body();
         return;
     }
-    if let Some(missing) = missing() {
+    if let Some(missing) = missing(programs) {
         eprintln!("SKIPPED {test}: {missing}");
         return;
     }
@@ -37,21 +41,27 @@ pub(crate) fn inside(test: &str, body: impl FnOnce()) {
     assert!(status.status.success(), "{test} has failed inside");
 }
 
-fn missing() -> Option<&'static str> {
+/// Makes the namespaces that this process has just been started in fit to hold hosts.
+pub(crate) fn settle() {
+    run("mount", &["-t", "tmpfs", "none", "/run"]);
+    run("ip", &["link", "set", "lo", "up"]);
+}
+
+/// Says what a lab lacks here, if anything.
+pub(crate) fn missing(programs: &[(&str, &str)]) -> Option<String> {
     let works = |program: &str, arguments: &[&str]| {
         let mut command = Command::new(program);
         command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
     if !works("unshare", &["-rnm", "true"]) {
-        Some("network namespaces are not to be had here (unshare -rnm)")
-    } else if !works("ip", &["-V"]) {
-        Some("ip (iproute2) is not installed")
-    } else if !works("nsenter", &["--version"]) {
-        Some("nsenter (util-linux) is not installed")
-    } else {
-        None
+        return Some("network namespaces are not to be had here (unshare -rnm)".to_owned());
     }
+    [("ip", "-V"), ("nsenter", "--version")]
+        .iter()
+        .chain(programs)
+        .find(|(program, words)| !works(program, &[words]))
+        .map(|(program, _)| format!("{program} is not installed"))
 }
 
 /// Runs a program that has to succeed, and gives what it prints.

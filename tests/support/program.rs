@@ -69,14 +69,19 @@ pub(crate) fn start<S: AsRef<OsStr>>(
 impl Running {
     /// Waits for the next line on standard output that holds this text.
     pub(crate) fn line_with(&mut self, text: &str) -> String {
+        self.line_with_any(&[text])
+    }
+
+    /// Waits for the next line on standard output that holds one of these texts.
+    pub(crate) fn line_with_any(&mut self, texts: &[&str]) -> String {
         loop {
             let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
                 let complaint = self.stderr.try_recv().unwrap_or_default();
-                panic!("no {text:?} after:\n{}\n{complaint}", self.seen);
+                panic!("none of {texts:?} after:\n{}\n{complaint}", self.seen);
             };
             self.seen += &line;
             self.seen.push('\n');
-            if line.contains(text) {
+            if texts.iter().any(|text| line.contains(text)) {
                 return line;
             }
         }
@@ -126,7 +131,9 @@ impl Rendezvous {
         let yaml = format!("localaddress: '127.0.0.1'\nlocalport: {port}\nloglevel: debug\n{further}");
         std::fs::write(&file, yaml).unwrap();
         let arguments = [OsStr::new("--config-file-path"), file.as_os_str()];
-        let mut program = start(env!("CARGO_BIN_EXE_signallingserver"), arguments, b"");
+        // Only tests are told where it is.
+        let Some(server) = option_env!("CARGO_BIN_EXE_signallingserver") else { panic!("this is no test") };
+        let mut program = start(server, arguments, b"");
         let line = program.line_with("listening on ");
         let (_, address) = line.split_once("listening on ").unwrap();
         let address = address.strip_suffix(" (udp)").unwrap().parse().unwrap();

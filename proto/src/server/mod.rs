@@ -340,6 +340,9 @@ impl Server {
         }
         match self.handle_authentic(now, Sender { path, slot, session }, frame) {
             Ok(outcome) => outcome,
+            Err(Refused { code: ErrorCode::RateLimited, .. }) if self.gauge.is_high(now) => {
+                Outcome::Dropped(DropReason::Overload)
+            }
             Err(refused) => self.refuse(path, kind.number(), reference, refused),
         }
     }

@@ -1,0 +1,165 @@
+//! Every pair of access networks, with every way a NAT treats what nobody asked for, and either side first.
+
+use std::time::Duration;
+
+use crate::lab::inside_with;
+use crate::nat::plan::{Access, Input};
+use crate::nat::{Lab, PROGRAMS, Plan, Site};
+use crate::trial::{self, SERVER, Trial};
+
+/// How much earlier one side starts.
+const SKEW: Duration = Duration::from_millis(300);
+/// A pair that cannot have a direct path knows it after this, however late the server's word came.
+const GIVES_UP_MS: f64 = 6_000.0;
+/// Calls in each cell, unless NAT_TRIALS says otherwise.
+const TRIALS: usize = 3;
+/// From one call of a cell to the next, so that they do not all start their programs at once.
+const APART: Duration = Duration::from_millis(40);
+
+/// Who starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum First {
+    Both,
+    Alice,
+    Bob,
+}
+
+/// What a pair is to come to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Path,
+    NoPath,
+}
+
+/// Tests one pair, whose NATs do `input`.
+fn pair(test: &str, (alice, bob): (Access, Access), input: Input, expected: Expected) {
+    // The name of the crate is not part of the test's.
+    let (_, test) = test.split_once("::").unwrap();
+    inside_with(&format!("{test}::{input}"), &PROGRAMS, || {
+        let failures = cells(alice, bob, input, expected);
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+    });
+}
+
+/// Runs the cells of one lab, prints their rows, and returns what is not as it should be.
+fn cells(alice: Access, bob: Access, input: Input, expected: Expected) -> Vec<String> {
+    let trials = std::env::var("NAT_TRIALS").map_or(TRIALS, |trials| trials.parse().unwrap());
+    let lab = Lab::build(Plan::new(alice, bob, input));
+    let directory = tempfile::tempdir().unwrap();
+    let _server = lab.serve(SERVER.as_ref(), directory.path(), "");
+    let mut failures = Vec::new();
+    for first in [First::Both, First::Alice, First::Bob] {
+        skew(&lab, first);
+        let mut outcomes = calls(&lab, trials);
+        outcomes.sort_by(|one, other| one.took_ms().total_cmp(&other.took_ms()));
+        println!("{}", row(alice, bob, input, first, &outcomes));
+        let wrong = outcomes
+            .iter()
+            .filter(|outcome| !is_as_expected(outcome, expected) && !is_not_yet(alice, bob, input, first));
+        let cell = format!("{alice} {bob} --input {input}, {} first", first.name());
+        failures.extend(wrong.map(|outcome| format!("{cell}: {outcome:?}")));
+    }
+    failures
+}
+
+impl First {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Alice => "left",
+            Self::Bob => "right",
+        }
+    }
+}
+
+/// Lets what the server says reach one of them later.
+fn skew(lab: &Lab, first: First) {
+    for (site, late) in [(Site::Alice, first == First::Bob), (Site::Bob, first == First::Alice)] {
+        let normal = Duration::from_millis(20);
+        lab.change(Site::Server, site, |way| way.delay = normal + if late { SKEW } else { Duration::ZERO });
+    }
+}
+
+/// Makes so many calls at once.
+fn calls(lab: &Lab, trials: usize) -> Vec<Trial> {
+    std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..trials)
+            .map(|_| {
+                std::thread::sleep(APART);
+                scope.spawn(|| trial::run(lab))
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    })
+}
+
+fn is_as_expected(outcome: &Trial, expected: Expected) -> bool {
+    match expected {
+        Expected::Path => outcome.succeeded(),
+        Expected::NoPath => !outcome.succeeded() && outcome.took_ms() <= GIVES_UP_MS,
+    }
+}
+
+/// Tells what the client does not manage so far: the race where NATs accept, and addresses of the local network.
+fn is_not_yet(alice: Access, bob: Access, input: Input, first: First) -> bool {
+    let race = match (alice, bob) {
+        (Access::Cone | Access::Carrier | Access::Dual, Access::Cone | Access::Carrier | Access::Dual) => {
+            true
+        }
+        (Access::Cone, Access::Restricted) => first == First::Alice,
+        (Access::Restricted, Access::Symmetric) => first == First::Bob,
+        _ => false,
+    };
+    bob == Access::Neighbour || (race && input == Input::Accept && first != First::Both)
+}
+
+fn row(alice: Access, bob: Access, input: Input, first: First, outcomes: &[Trial]) -> String {
+    let (trials, worked) = (outcomes.len(), outcomes.iter().filter(|outcome| outcome.succeeded()).count());
+    let median = outcomes[trials / 2].took_ms();
+    let first = first.name();
+    format!("| {alice} - {bob} | {input} | {first} | {worked}/{trials} | {median:.0} ms |")
+}
+
+macro_rules! pairs {
+    ($($pair:ident: $alice:ident, $bob:ident => $expected:ident;)*) => {
+        $(mod $pair {
+            use super::{Access, Expected, Input, pair};
+
+            #[test]
+            fn drop() {
+                pair(module_path!(), (Access::$alice, Access::$bob), Input::Drop, Expected::$expected);
+            }
+
+            #[test]
+            fn reject() {
+                pair(module_path!(), (Access::$alice, Access::$bob), Input::Reject, Expected::$expected);
+            }
+
+            #[test]
+            fn accept() {
+                pair(module_path!(), (Access::$alice, Access::$bob), Input::Accept, Expected::$expected);
+            }
+        })*
+    };
+}
+
+pairs! {
+    cone_with_cone: Cone, Cone => Path;
+    cone_with_full_cone: Cone, FullCone => Path;
+    cone_with_restricted: Cone, Restricted => Path;
+    cone_with_carrier: Cone, Carrier => Path;
+    carrier_with_carrier: Carrier, Carrier => Path;
+    full_cone_with_symmetric: FullCone, Symmetric => Path;
+    restricted_with_symmetric: Restricted, Symmetric => Path;
+    cone_with_symmetric: Cone, Symmetric => NoPath;
+    symmetric_with_symmetric: Symmetric, Symmetric => NoPath;
+    cone_with_blocked: Cone, Blocked => NoPath;
+    full_cone_with_blocked: FullCone, Blocked => NoPath;
+    hosts_of_one_network: Cone, Neighbour => Path;
+    hosts_of_one_network_that_meet_outside: Cone, Hairpin => Path;
+    hosts_of_one_network_that_meet_nowhere: Cone, Isolated => NoPath;
+    ipv6_firewalls: Ipv6, Ipv6 => Path;
+    both_families: Dual, Dual => Path;
+    ipv4_with_ipv6: Cone, Ipv6 => NoPath;
+    public_with_symmetric: Public, Symmetric => Path;
+}

@@ -1,0 +1,114 @@
+//! One call between the two hosts of a lab, by the probe, and what came of it on either side.
+
+use serde_json::Value;
+
+use crate::nat::Lab;
+use crate::program::Running;
+
+const PROBE: &str = env!("CARGO_BIN_EXE_roundtable-probe");
+pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_signallingserver");
+/// Seconds a side goes on looking at its call: longer than any of them may take.
+const FOLLOW: &str = "20";
+
+/// What one side says of the direct path.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Side {
+    /// It has one.
+    Path {
+        /// The other side's address.
+        peer: String,
+        /// From the answer.
+        took_ms: f64,
+    },
+    /// It has none.
+    Failed { reason: String, took_ms: f64 },
+}
+
+/// What a call came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Trial {
+    pub(crate) alice: Side,
+    pub(crate) bob: Side,
+}
+
+impl Trial {
+    pub(crate) fn succeeded(&self) -> bool {
+        matches!((&self.alice, &self.bob), (Side::Path { .. }, Side::Path { .. }))
+    }
+
+    /// Milliseconds until both knew.
+    pub(crate) fn took_ms(&self) -> f64 {
+        let of = |side: &Side| match side {
+            Side::Path { took_ms, .. } | Side::Failed { took_ms, .. } => *took_ms,
+        };
+        of(&self.alice).max(of(&self.bob))
+    }
+}
+
+/// Two peers that have not called yet.
+pub(crate) struct Pair<'a> {
+    lab: &'a Lab,
+    bob: Running,
+    bob_id: String,
+}
+
+impl<'a> Pair<'a> {
+    /// Lets bob listen.
+    pub(crate) fn listening(lab: &'a Lab) -> Self {
+        let [_, server] = lab.servers();
+        let mut bob =
+            lab.start("bob", [PROBE, "--json", "listen", &server, "--count", "1", "--follow", FOLLOW]);
+        let line = json(&bob.line_with("\"listening\""));
+        let bob_id = line["id"].as_str().unwrap().to_owned();
+        Self { lab, bob, bob_id }
+    }
+
+    /// Lets alice call, up to where she registers and offers.
+    pub(crate) fn call(self) -> Calling {
+        let [server, _] = self.lab.servers();
+        let words = [PROBE, "--json", "call", &server, &self.bob_id, "--punch", "--follow", FOLLOW];
+        Calling { alice: self.lab.start("alice", words), bob: self.bob }
+    }
+}
+
+/// A call on its way.
+pub(crate) struct Calling {
+    pub(crate) alice: Running,
+    pub(crate) bob: Running,
+}
+
+impl Calling {
+    /// Waits until both sides know.
+    pub(crate) fn finish(mut self) -> Trial {
+        let alice = side(&mut self.alice);
+        Trial { alice, bob: side(&mut self.bob) }
+    }
+}
+
+/// Makes a call from registration to path.
+pub(crate) fn run(lab: &Lab) -> Trial {
+    Pair::listening(lab).call().finish()
+}
+
+/// Reads what a side says, from the answer on.
+fn side(running: &mut Running) -> Side {
+    let at = |line: &Value| line["at_ms"].as_f64().unwrap();
+    let mut start = None;
+    loop {
+        let line = running.line_with_any(&["\"answered\"", "\"path\"", "punch_failed", "failed\""]);
+        let line = json(&line);
+        let took_ms = at(&line) - start.unwrap_or_else(|| at(&line));
+        match line["event"].as_str().unwrap() {
+            "answered" => start = Some(at(&line)),
+            "path" => return Side::Path { peer: line["peer"].as_str().unwrap().to_owned(), took_ms },
+            _ => {
+                let reason = line["reason"].as_str().or(line["message"].as_str()).unwrap_or_default();
+                return Side::Failed { reason: reason.to_owned(), took_ms };
+            }
+        }
+    }
+}
+
+pub(crate) fn json(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}

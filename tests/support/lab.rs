@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 /// Set for the process that runs inside, to the test that it runs.
 const INSIDE: &str = "ROUNDTABLE_LAB";
 /// Seconds for one test, only ever reached by a failing one; a variable of this name sets more for a long run by hand.
-const PATIENCE: &str = "300";
+const PATIENCE: &str = "900";
 const PATIENCE_NAME: &str = "ROUNDTABLE_LAB_SECONDS";
 
 /// Runs the body of `test` in namespaces of its own: this program starts itself there once more. Says in one line if

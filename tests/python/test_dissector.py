@@ -34,18 +34,23 @@ def capture(datagrams, port):
     return out
 
 
+def read(path, names):
+    """The values of the fields `names` in each packet of a capture, as lists of rows."""
+    command = ["tshark", "-X", f"lua_script:{DISSECTOR}", "-r", str(path), "-T", "fields"]
+    for name in names:
+        command += ["-e", name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode or "Lua" in done.stderr:
+        raise AssertionError(done.stderr)
+    return [line.split("\t") for line in done.stdout.split("\n")[:-1]]
+
+
 def dissect(datagrams, names, port=SERVER_PORT):
-    """The values of the fields `names` in each packet, as lists of rows."""
+    """The values of the fields `names` in each of these datagrams, as lists of rows."""
     with tempfile.NamedTemporaryFile(suffix=".pcap") as file:
         file.write(capture(datagrams, port))
         file.flush()
-        command = ["tshark", "-X", f"lua_script:{DISSECTOR}", "-r", file.name, "-T", "fields"]
-        for name in names:
-            command += ["-e", name]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    if done.returncode or "Lua" in done.stderr:
-        raise AssertionError(done.stderr)
-    return [line.split("\t") for line in done.stdout.split("\n")[: len(datagrams)]]
+        return read(file.name, names)
 
 
 def number(shown):
@@ -107,6 +112,18 @@ class Dissector(unittest.TestCase):
             self.assertEqual(call, known[0])
             self.assertEqual(linked, "" if known[1] == at else str(known[1]))
         self.assertEqual(len(first), 2)
+
+    def test_a_recorded_call_has_no_malformed_frame(self):
+        # Of tcpdump: a PING, a call with a candidate and a punch, and one to a peer that is not registered.
+        asked = ["_ws.col.Info", "roundtable.call", "roundtable.invalid", "_ws.malformed"]
+        rows = read(ROOT / "tests" / "data" / "call.pcap", asked)
+        self.assertEqual(len(rows), 43)
+        self.assertEqual({(row[2], row[3]) for row in rows}, {("", "")})
+        kinds = {row[0].split()[0] for row in rows}
+        expected = {vector["kind"] for vector in vectors("frames.json")} - {"KEEPALIVE", "KEEPALIVE_REPLY"}
+        self.assertEqual(kinds, expected)
+        self.assertEqual({row[1] for row in rows}, {"", "1", "2"})
+        self.assertEqual(rows[-1][0], "ERROR PEER_UNKNOWN")
 
     def test_errors_are_expert_information(self):
         errors = [vector for vector in vectors("frames.json") if vector["kind"] == "ERROR"]

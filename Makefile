@@ -16,7 +16,7 @@ PYTHON := $(VENV)/bin/python3
 EVERYTHING := --workspace --all-features $(CARGO_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev demo test fuzz fuzz-deep reflection soak lab nat-matrix nat-idle webrtc bench bench-check \
+.PHONY: help build run dev demo test fuzz fuzz-deep reflection flood soak lab nat-matrix nat-idle webrtc bench bench-check \
 	bench-record lint doc deny install clean
 
 help: ## list the targets
@@ -87,7 +87,14 @@ bench-record: ## write benches/instructions.json anew
 DATAGRAMS ?= 1000000
 
 reflection: ## send a million datagrams (or DATAGRAMS) in a victim's name, print per kind what comes to him
-	REFLECTION_DATAGRAMS=$(DATAGRAMS) cargo test --release --test reflection $(CARGO_FLAGS) -- --nocapture
+	ROUNDTABLE_LAB_SECONDS=3600 REFLECTION_DATAGRAMS=$(DATAGRAMS) cargo test --release --test reflection $(CARGO_FLAGS) -- --nocapture
+
+# Seconds that each of the six floods lasts; the test that `make test` runs takes 2.
+SECONDS_OF_FLOOD ?= 60
+
+flood: ## flood a server in six ways, print what honest peers notice before, during and after
+	ROUNDTABLE_LAB_SECONDS=3600 FLOOD_SECONDS=$(SECONDS_OF_FLOOD) \
+		cargo test --release --test flood $(CARGO_FLAGS) -- --nocapture
 
 # Seconds of `make soak`; the test that `make test` runs takes half a minute, and one more for what follows.
 SOAK ?= 3600

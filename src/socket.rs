@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use crate::filter::{Beside, Level};
 use crate::queue::Queue;
 
 /// Bytes asked for the kernel's receive queue: what survives a burst. The default holds 92 large datagrams.
@@ -87,6 +88,23 @@ impl Socket {
         Queue::of(&self.io)
     }
 
+    /// Has the kernel drop, before they are queued, the datagrams that `level` names.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn shed(&self, level: Level, beside: Beside) -> io::Result<()> {
+        let socket = socket2::SockRef::from(&self.io);
+        if level == Level::NOTHING {
+            socket.detach_filter()
+        } else {
+            socket.attach_filter(&crate::filter::program(level, beside))
+        }
+    }
+
+    /// Only Linux can.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn shed(&self, _: Level, _: Beside) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Waits until something can be received. Can be cancelled.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         self.io.readable().await
@@ -113,9 +131,10 @@ impl Socket {
         let meta = &arrivals.metas[train];
         let start = train * TRAIN_BYTES;
         let path = Path { remote: meta.addr, via: self.via(meta.dst_ip) };
-        // An empty datagram has a stride of zero.
+        // An empty datagram has a stride of zero, and is one all the same.
         let datagrams = arrivals.bytes[start..start + meta.len].chunks(meta.stride.max(1));
-        (path, datagrams)
+        let empty = (meta.len == 0).then_some(&[][..]);
+        (path, datagrams.chain(empty))
     }
 
     /// Gives the next local address that datagrams have come to for the first time.
@@ -262,15 +281,15 @@ mod tests {
             let Ok(socket) = Socket::bind(Some(address), 0) else { continue };
             socket2::SockRef::from(&socket.io).set_recv_buffer_size(1).unwrap();
             let queue = socket.queue().unwrap();
-            assert_eq!(queue.drops(), Some(0));
+            assert_eq!(queue.drops().unwrap().in_all(), 0);
             let client = std::net::UdpSocket::bind((address, 0)).unwrap();
             let mut sent: u64 = 0;
-            while queue.drops() == Some(0) {
+            while queue.drops().unwrap().full == 0 {
                 client.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
                 sent += 1;
                 assert!(sent < 1000, "a queue of the smallest size takes them all");
             }
-            assert!((1..=sent).contains(&queue.drops().unwrap()));
+            assert!((1..=sent).contains(&queue.drops().unwrap().full));
         }
     }
 

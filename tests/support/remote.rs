@@ -26,7 +26,7 @@ pub(crate) struct Stats {
     pub(crate) offers: u64,
     /// Peers that were forgotten for their silence.
     pub(crate) forgotten: u64,
-    /// Datagrams that the kernel dropped because the receive queue was full.
+    /// Datagrams that the kernel dropped because the receive queue was full, or for the filter under a flood.
     pub(crate) queue_full: u64,
     /// Bytes of resident memory.
     pub(crate) resident: u64,
@@ -95,7 +95,7 @@ pub(crate) fn serve(config: Config) {
             peers: now.peers.into(),
             offers: now.offers.into(),
             forgotten: now.counters.forgotten,
-            queue_full: now.transport.receive_drops,
+            queue_full: now.transport.receive_drops + now.transport.receive_shed,
             resident,
         };
         println!("\n{MARK}{}", stats.to_numbers().map(|number| number.to_string()).join(" "));

@@ -97,6 +97,11 @@ impl Office {
         self.count(|event| matches!(event, Event::Registered { .. }))
     }
 
+    fn is_answered(&self, user: usize) -> bool {
+        let events = self.world.events(self.users[user]);
+        events.iter().any(|(_, event)| matches!(event, Event::Answered { .. }))
+    }
+
     fn answered(&self) -> usize {
         self.count(|event| matches!(event, Event::Answered { .. }))
     }
@@ -208,6 +213,12 @@ fn a_thousand_users_behind_one_address_log_in_and_call_while_a_neighbour_there_a
         }
         // Only the victim himself may be out of reach: his client holds no more than CALLS_MAX calls, which strangers fill.
         let answered = office.answered();
+        let unanswered: Vec<_> =
+            (0..USERS as usize).step_by(2).filter(|caller| !office.is_answered(*caller)).collect();
+        assert!(
+            unanswered.is_empty() || unanswered == [0],
+            "others than the victim's caller: {unanswered:?}"
+        );
         assert!(answered >= 499, "{answered}: {:#?} {}", neighbour.outcomes, office.world.whereabouts());
         for bounded in
             [Outcome::Dropped(DropReason::StrangerLimited), Outcome::Refused(ErrorCode::RateLimited)]

@@ -18,9 +18,10 @@ const PEERS: u8 = 60;
 const ASKED_EVERY: Duration = Duration::from_millis(500);
 /// A keepalive that has no answer by then has been lost.
 const LOST: Duration = Duration::from_secs(1);
-/// Pairs of clients, and how long a caller rests after a call.
+/// Pairs of clients, and how long a caller rests after a call: long enough for the answered offers of a minute, which stay
+/// open, to be fewer than one caller may have.
 const PAIRS: u8 = 8;
-const REST: Duration = Duration::from_millis(400);
+const REST: Duration = Duration::from_millis(1000);
 /// Longest wait for a call or a registration.
 const PATIENCE: Duration = Duration::from_secs(40);
 

@@ -12,6 +12,7 @@ mod clock;
 pub mod config;
 #[cfg(feature = "cli")]
 pub mod logging;
+pub mod pages;
 pub mod pinger;
 #[cfg(feature = "cli")]
 pub mod probe;

@@ -16,7 +16,8 @@ PYTHON := $(VENV)/bin/python3
 EVERYTHING := --workspace --all-features $(CARGO_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev demo test fuzz reflection lab nat-matrix bench bench-check bench-record lint doc deny install clean
+.PHONY: help build run dev demo test fuzz fuzz-deep reflection flood soak lab nat-matrix nat-idle webrtc bench bench-check \
+	bench-record lint doc deny install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +57,18 @@ fuzz: ## fuzz decoder, server and client engine with new seeds for FUZZ_SECONDS 
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} \
 		cargo test --release -p roundtable-proto --test fuzz $(CARGO_FLAGS) -- --nocapture
 
+# The targets of fuzz/, each with a corpus: decoder, server, client, config.
+FUZZ_TARGETS ?= decoder server client config
+
+fuzz-deep: ## fuzz the targets of fuzz/ guided by coverage, FUZZ_SECONDS (60) each; needs cargo-fuzz and clang
+	@command -v cargo-fuzz >/dev/null || { \
+		echo "make fuzz-deep needs cargo-fuzz, which is missing. Install it with: cargo install cargo-fuzz --locked"; exit 1; }
+	set -e; for target in $(FUZZ_TARGETS); do \
+		mkdir -p $(TARGET)/fuzz/$$target; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run -O -s none $$target $(TARGET)/fuzz/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -print_final_stats=1; \
+	done
+
 # BENCH=quick takes a minute or two in place of a quarter of an hour, and its figures are rough.
 BENCH ?= full
 # Where the report goes.
@@ -74,27 +87,56 @@ bench-record: ## write benches/instructions.json anew
 DATAGRAMS ?= 1000000
 
 reflection: ## send a million datagrams (or DATAGRAMS) in a victim's name, print per kind what comes to him
-	REFLECTION_DATAGRAMS=$(DATAGRAMS) cargo test --release --test reflection $(CARGO_FLAGS) -- --nocapture
+	ROUNDTABLE_LAB_SECONDS=3600 REFLECTION_DATAGRAMS=$(DATAGRAMS) cargo test --release --test reflection $(CARGO_FLAGS) -- --nocapture
+
+# Seconds that each of the six floods lasts; the test that `make test` runs takes 2.
+SECONDS_OF_FLOOD ?= 60
+
+flood: ## flood a server in six ways, print what honest peers notice before, during and after
+	ROUNDTABLE_LAB_SECONDS=3600 FLOOD_SECONDS=$(SECONDS_OF_FLOOD) \
+		cargo test --release --test flood $(CARGO_FLAGS) -- --nocapture
+
+# Seconds of `make soak`; the test that `make test` runs takes half a minute, and one more for what follows.
+SOAK ?= 3600
+
+soak: ## an hour (or SOAK seconds) of calls, comings and goings, losses and floods on one server; it must be the same after
+	SOAK_SECONDS=$(SOAK) cargo test --release --test soak $(CARGO_FLAGS) -- --nocapture
 
 # Two hosts behind NATs, and a server: `make lab LAB='cone symmetric --input accept' RUN='on alice roundtable-probe ping 192.0.2.1'`.
 LAB ?= cone cone
 # What to run in the lab; a shell if it is empty.
 RUN ?=
 
-lab: ## bring up a NAT lab (LAB='cone symmetric'), run a command in it (RUN='on alice ...', or a shell), take it down
-	@cargo build --quiet --bins --example nat_lab $(CARGO_FLAGS)
-	@$(TARGET)/debug/examples/nat_lab $(LAB) -- $(if $(RUN),'$(RUN)')
+lab: build ## bring up a NAT lab (LAB='cone symmetric'), run a command in it (RUN='on alice ...', or a shell), take it down
+	@cargo build --quiet --release --example nat_lab $(CARGO_FLAGS)
+	@$(TARGET)/release/examples/nat_lab $(LAB) -- $(if $(RUN),'$(RUN)')
 
 # Calls in each cell of the matrix; the tests that `make test` runs make 3.
 NAT_TRIALS ?= 10
 
 nat-matrix: ## call through every pair of NATs NAT_TRIALS (10) times, print success and median time as a table
-	@printf '%s\n' '| pair | input | first | paths | median |' '|---|---|---|---|---|'
+	@printf '%s\n' '| left - right | input | both start | left 300 ms earlier | right 300 ms earlier |' '|---|---|---|---|---|'
 	@NAT_TRIALS=$(NAT_TRIALS) cargo test --quiet --test nat_lab --all-features $(CARGO_FLAGS) matrix -- --nocapture \
 		--test-threads=6 2>&1 | grep -E '^\| |SKIPPED|panicked' | sort -u
 
+nat-idle: ## call a peer that was silent for ten minutes behind a NAT that forgets after 30 s
+	NAT_IDLE_SECONDS=600 cargo test --test nat_lab --all-features $(CARGO_FLAGS) silent_behind_a_nat -- --nocapture
+
+# The python3 with aiortc, in a virtual environment with what tests/webrtc/requirements.txt names.
+AIORTC := $(abspath $(TARGET))/aiortc
+
+webrtc: $(AIORTC)/ready ## real WebRTC calls behind NATs: examples/webrtc (str0m) with itself and with aiortc
+	cargo build --manifest-path examples/webrtc/Cargo.toml --target-dir $(TARGET)/webrtc $(CARGO_FLAGS)
+	WEBRTC_CALL=$(abspath $(TARGET))/webrtc/debug/webrtc-call AIORTC_PYTHON=$(AIORTC)/bin/python3 \
+		cargo test --test webrtc --all-features $(CARGO_FLAGS) -- --nocapture
+
+$(AIORTC)/ready: tests/python/environment.sh tests/webrtc/requirements.txt
+	sh tests/python/environment.sh $(AIORTC) tests/webrtc/requirements.txt 'import aiortc'
+	@touch $@
+
 lint: ## check format and lints; warnings are errors
 	cargo fmt --all --check
+	cargo fmt --manifest-path examples/webrtc/Cargo.toml --check
 	cargo clippy --all-targets $(EVERYTHING) -- -D warnings
 	cargo clippy --all-targets --workspace --no-default-features $(CARGO_FLAGS) -- -D warnings
 
@@ -106,6 +148,7 @@ deny: ## check the dependencies: licences, bans, sources, and known advisories (
 	@command -v cargo-deny >/dev/null || { \
 		echo "make deny needs cargo-deny, which is missing. Install it with: cargo install cargo-deny --locked"; exit 1; }
 	cargo deny check bans licenses sources
+	cargo deny --manifest-path examples/webrtc/Cargo.toml check licenses sources
 	@if cargo deny fetch db >/dev/null 2>&1; then \
 		echo cargo deny check --disable-fetch advisories; cargo deny check --disable-fetch advisories; \
 	else \

@@ -21,10 +21,30 @@ pub use failure::Failure;
 ///
 /// The port cannot be bound, or the loop has ended with an error.
 pub fn run(config: &Config, origin: &Origin) -> Result<(), Failure> {
+    reserve_descriptors().map_err(Failure::Runtime)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     // Whoever reads the log only has to find it there too.
     runtime.block_on(serve(config, origin)).inspect_err(|failure| log::error!("{failure}"))
+}
+
+/// Descriptors that the runtime and its signal handler open; its handler ends the process where there are too few.
+#[cfg(unix)]
+const DESCRIPTORS: usize = 8;
+
+/// Finds out whether there are enough descriptors, and gives them back.
+///
+/// # Errors
+/// The system's reason.
+#[cfg(unix)]
+fn reserve_descriptors() -> io::Result<()> {
+    let opened: io::Result<Vec<_>> = (0..DESCRIPTORS).map(|_| std::fs::File::open("/dev/null")).collect();
+    opened.map(drop)
+}
+
+#[cfg(not(unix))]
+fn reserve_descriptors() -> io::Result<()> {
+    Ok(())
 }
 
 async fn serve(config: &Config, origin: &Origin) -> Result<(), Failure> {

@@ -92,7 +92,8 @@ pub struct Config {
     pub peerrate: PeerRate,
     /// Offers a second to one peer, whoever sends them.
     pub offerrate: OfferRate,
-    /// The file that keeps the secret of tickets over a restart; unset: the secret ends with the process.
+    /// The file that keeps the secret of cookies and tickets over a restart, or for several servers; unset: the secret ends
+    /// with the process.
     pub secretfile: Option<PathBuf>,
     /// Whether `roundtable-probe bench` may load this server from another machine.
     pub benchmarks: bool,

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 mod clock;
 pub mod config;
+mod filter;
 #[cfg(feature = "cli")]
 pub mod logging;
 pub mod pages;

@@ -1,4 +1,5 @@
-//! What the kernel knows of a socket's receive queue: how many datagrams found it full. Linux; elsewhere nothing.
+//! What the kernel knows of a socket's receive queue: how many datagrams found it full, and how many its filter dropped.
+//! Linux; elsewhere nothing.
 
 #[cfg(target_os = "linux")]
 use std::fs;
@@ -10,6 +11,30 @@ use tokio::net::UdpSocket;
 pub(crate) struct Queue {
     inode: u64,
     is_v6: bool,
+    /// Datagrams that had found a queue full when this socket was made, on all sockets of the network namespace.
+    full_before: u64,
+}
+
+/// Datagrams that the kernel did not queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Drops {
+    /// There was no room. An upper bound: the kernel counts these for all sockets of the network namespace together.
+    pub(crate) full: u64,
+    /// All others: the filter dropped them, or their checksum was wrong.
+    pub(crate) filtered: u64,
+}
+
+impl Drops {
+    /// Takes apart what was dropped at one socket, given what found a queue full at all of them.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the kernel tells nothing there"))]
+    fn of(dropped: u64, full_anywhere: u64) -> Self {
+        let full = dropped.min(full_anywhere);
+        Self { full, filtered: dropped - full }
+    }
+
+    pub(crate) const fn in_all(self) -> u64 {
+        self.full + self.filtered
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -19,15 +44,39 @@ impl Queue {
         use std::os::unix::fs::MetadataExt;
 
         let entry = fs::metadata(format!("/proc/self/fd/{}", io.as_raw_fd())).ok()?;
-        Some(Self { inode: entry.ino(), is_v6: io.local_addr().ok()?.is_ipv6() })
+        let full_before = full_anywhere().unwrap_or_default();
+        Some(Self { inode: entry.ino(), is_v6: io.local_addr().ok()?.is_ipv6(), full_before })
     }
 
-    /// Counts the datagrams that the kernel dropped because the queue was full. Reads the whole table, so this is
-    /// nothing for the way of a datagram.
-    pub(crate) fn drops(self) -> Option<u64> {
+    /// Counts the datagrams that the kernel dropped. Reads whole tables, so this is nothing for the way of a datagram.
+    pub(crate) fn drops(self) -> Option<Drops> {
         let table = if self.is_v6 { "/proc/self/net/udp6" } else { "/proc/self/net/udp" };
-        drops_in(&fs::read_to_string(table).ok()?, self.inode)
+        let dropped = drops_in(&fs::read_to_string(table).ok()?, self.inode)?;
+        // Where the kernel does not tell them apart, all have found the queue full.
+        let full = full_anywhere().map_or(dropped, |full| full.saturating_sub(self.full_before));
+        Some(Drops::of(dropped, full))
     }
+}
+
+/// Counts the datagrams that found the queue of a UDP socket full, over IPv4 and IPv6.
+#[cfg(target_os = "linux")]
+fn full_anywhere() -> Option<u64> {
+    let v4 = counter_in(&fs::read_to_string("/proc/self/net/snmp").ok()?, "Udp:", "RcvbufErrors")?;
+    // A host without IPv6 has no such file.
+    let v6 = fs::read_to_string("/proc/self/net/snmp6").ok();
+    let line =
+        v6.as_deref().and_then(|text| text.lines().find_map(|line| line.strip_prefix("Udp6RcvbufErrors")));
+    Some(v4 + line.and_then(|number| number.trim().parse::<u64>().ok()).unwrap_or_default())
+}
+
+/// Finds a counter in a table of two lines with the same first word: names, and numbers.
+#[cfg(target_os = "linux")]
+fn counter_in(table: &str, protocol: &str, name: &str) -> Option<u64> {
+    let mut lines = table.lines().filter(|line| line.starts_with(protocol));
+    let (names, numbers) = (lines.next()?, lines.next()?);
+    let (_, number) =
+        names.split_whitespace().zip(numbers.split_whitespace()).find(|(one, _)| *one == name)?;
+    number.parse().ok()
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -36,7 +85,7 @@ impl Queue {
         None
     }
 
-    pub(crate) const fn drops(self) -> Option<u64> {
+    pub(crate) const fn drops(self) -> Option<Drops> {
         None
     }
 }
@@ -60,5 +109,19 @@ mod tests {
             \u{20} 12: 0100007F:0BB9 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1234 2 0000000000000000 42\n";
         assert_eq!(drops_in(table, 1234), Some(42));
         assert_eq!(drops_in(table, 12), None);
+    }
+
+    #[test]
+    fn counter_is_the_number_below_its_name() {
+        let table = "Tcp: InErrs\nTcp: 9\nUdp: InDatagrams RcvbufErrors SndbufErrors\nUdp: 1 22 3\nUdpLite: RcvbufErrors\n";
+        assert_eq!(counter_in(table, "Udp:", "RcvbufErrors"), Some(22));
+        assert_eq!(counter_in(table, "Udp:", "MemErrors"), None);
+        assert!(full_anywhere().is_some());
+    }
+
+    #[test]
+    fn what_did_not_find_the_queue_full_was_filtered() {
+        assert_eq!(Drops::of(10, 3), Drops { full: 3, filtered: 7 });
+        assert_eq!(Drops::of(10, 30), Drops { full: 10, filtered: 0 });
     }
 }

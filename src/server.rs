@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use roundtable_proto::server::{self as engine, Counters, Event, Limits, Pressure, TicketSecret, Via};
+use roundtable_proto::server::{self as engine, Counters, Event, LastingSecret, Limits, Pressure, Via};
 use roundtable_proto::{Instant, Seed};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::queue::Queue;
+use crate::filter::{Beside, Level, Shedder};
+use crate::queue::{Drops, Queue};
 use crate::secret_file::{self, SecretFileError};
 use crate::seed;
 use crate::socket::{Arrivals, Socket};
@@ -64,6 +65,8 @@ pub struct Server {
     last_warning: Option<std::time::Instant>,
     /// Since when the receive queue has not been empty.
     busy_since: Option<Instant>,
+    /// What the kernel is to drop meanwhile.
+    shedder: Shedder,
     /// Neither the operator nor a public address says what clients call this server, and nobody was told so.
     is_unnamed: bool,
 }
@@ -122,8 +125,17 @@ pub struct Transport {
     pub receive_errors: u64,
     /// Bytes that the kernel granted for the receive queue.
     pub receive_buffer: usize,
-    /// Datagrams that the kernel dropped because the receive queue was full; zero where it does not tell.
+    /// Datagrams that the kernel dropped because the receive queue was full; zero where it does not tell. An upper bound
+    /// where other sockets of the host lose some too.
     pub receive_drops: u64,
+    /// Datagrams that the kernel dropped under a flood because the server told it to: none of its own, and strangers'.
+    pub receive_shed: u64,
+}
+
+impl Transport {
+    const fn note(&mut self, drops: Drops) {
+        (self.receive_drops, self.receive_shed) = (drops.full, drops.filtered);
+    }
 }
 
 /// A view of a running server's statistics. Cheap to clone, good after the server's end.
@@ -141,7 +153,7 @@ impl StatsHandle {
         let mut stats = self.shared.lock().clone();
         // After the server's end the kernel knows the socket no more, and the last count stands.
         if let Some(drops) = self.queue.and_then(Queue::drops) {
-            stats.transport.receive_drops = drops;
+            stats.transport.note(drops);
         }
         stats
     }
@@ -160,7 +172,7 @@ impl Server {
             public_addresses: config.publicaddress.iter().map(|one| one.or_port(address.port())).collect(),
             signature_checks: config.signaturechecks.get(),
             limits: limits(config),
-            tickets: config.secretfile.as_deref().map(ticket_secret).transpose()?,
+            secret: config.secretfile.as_deref().map(lasting_secret).transpose()?,
             max_peers: config.maxpeers.get(),
             max_offers: config.maxoffers.get(),
             // The key's range ends far below.
@@ -189,6 +201,7 @@ impl Server {
             transport: Transport { receive_buffer, ..Transport::default() },
             last_warning: None,
             busy_since: None,
+            shedder: Shedder::new(clock.now()),
             is_unnamed: config.publicaddress.is_empty(),
         })
     }
@@ -230,7 +243,8 @@ impl Server {
             }
             self.handle_due();
             self.publish();
-            let deadline = self.engine.poll_timeout();
+            let deadline =
+                [self.engine.poll_timeout(), self.shedder.poll_timeout()].into_iter().flatten().min();
             if let Some(at) = deadline {
                 timer.as_mut().reset(self.clock.wake_at(at));
             }
@@ -261,17 +275,18 @@ impl Server {
     fn sum_up(&self) {
         let counters = self.engine.counters();
         log::info!(
-            "{} datagrams in, {} out, {} dropped by the kernel because the receive queue was full",
+            "{} datagrams in, {} out, {} dropped by the kernel because the receive queue was full, {} by its filter",
             counters.datagrams_in,
             counters.datagrams_out,
-            self.transport.receive_drops
+            self.transport.receive_drops,
+            self.transport.receive_shed
         );
     }
 
     /// Takes over the kernel's count of datagrams that found the receive queue full.
     fn count_drops(&mut self) {
         if let Some(drops) = self.queue.and_then(Queue::drops) {
-            self.transport.receive_drops = drops;
+            self.transport.note(drops);
         }
     }
 
@@ -317,7 +332,18 @@ impl Server {
             self.busy_since = None;
         }
         let saturated = !is_empty && now.since(since) >= SATURATED;
+        if saturated && let Some(level) = self.shedder.handle_saturation(now) {
+            self.shed(level);
+        }
         self.engine.set_pressure(now, if saturated { Pressure::Saturated } else { Pressure::Calm });
+    }
+
+    /// Has the kernel drop what comes last in a flood, or nothing more.
+    fn shed(&self, level: Level) {
+        match self.socket.shed(level, Beside::default()) {
+            Ok(()) => log::debug!("the kernel sheds {level}"),
+            Err(error) => log::debug!("the kernel cannot shed {level}: {error}"),
+        }
     }
 
     fn handle(&mut self, arrivals: &Arrivals) {
@@ -352,6 +378,11 @@ impl Server {
     fn handle_due(&mut self) {
         let now = self.clock.now();
         self.look_for_drops(now);
+        let queue = self.queue;
+        let dropped = || queue.and_then(Queue::drops).map(Drops::in_all);
+        if let Some(level) = self.shedder.handle_timeout(now, dropped) {
+            self.shed(level);
+        }
         if self.engine.poll_timeout().is_some_and(|at| at <= now) {
             self.engine.handle_timeout(now);
             self.flush();
@@ -425,11 +456,11 @@ const fn limits(config: &Config) -> Limits {
     }
 }
 
-/// Reads the secret that outlives the process, and the date with it.
-fn ticket_secret(path: &Path) -> Result<TicketSecret, StartError> {
+/// Reads the secret of cookies and tickets that outlives the process, and the date with it.
+fn lasting_secret(path: &Path) -> Result<LastingSecret, StartError> {
     let key = Seed(secret_file::load_or_create(path).map_err(StartError::Secret)?);
     let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    Ok(TicketSecret { key, unix_time })
+    Ok(LastingSecret { key, unix_time })
 }
 
 #[cfg(test)]
@@ -484,5 +515,47 @@ mod tests {
         let bytes = hear(&client, &mut server).await;
         assert!(matches!(wire::decode(&bytes), Ok(Frame::KeepaliveReply(_))), "{:?}", wire::decode(&bytes));
         assert_eq!(server.engine.peers(), 1);
+    }
+
+    /// Asks for a session of plain identifier 1 with this cookie.
+    fn asking(cookie: Cookie) -> Frame<'static> {
+        Frame::Register(Register {
+            session: Session::NONE,
+            transaction: TransactionId([7; 16]),
+            identifier: PeerId::plain([1; 16]).unwrap(),
+            cookie,
+            ticket: Ticket::NONE,
+            server: Address::NONE,
+            signature: Signature::NONE,
+        })
+    }
+
+    #[tokio::test]
+    async fn servers_with_one_secret_file_take_each_others_cookies() {
+        let place = tempfile::tempdir().unwrap();
+        let localaddress = Some(std::net::Ipv4Addr::LOCALHOST.into());
+        let with = |secretfile| Config { localport: 0, localaddress, secretfile, ..Config::default() };
+        let shared = with(Some(place.path().join("secret")));
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut one = Server::bind(&shared).unwrap();
+        let bytes = ask(&client, &mut one, &asking(Cookie::NONE)).await;
+        let Ok(Frame::Challenge(challenge)) = wire::decode(&bytes) else { panic!("{bytes:?}") };
+        drop(one);
+        for (config, is_taken) in [(shared, true), (with(None), false)] {
+            let mut other = Server::bind(&config).unwrap();
+            let bytes = ask(&client, &mut other, &asking(challenge.cookie)).await;
+            assert_eq!(matches!(wire::decode(&bytes), Ok(Frame::Registered(_))), is_taken);
+        }
+    }
+
+    #[tokio::test]
+    async fn empty_datagram_is_counted_as_none_of_ours() {
+        let localaddress = Some(std::net::Ipv4Addr::LOCALHOST.into());
+        let mut server = Server::bind(&Config { localport: 0, localaddress, ..Config::default() }).unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        client.send_to(&[], server.address).await.unwrap();
+        ask(&client, &mut server, &asking(Cookie::NONE)).await;
+        let counters = server.engine.counters();
+        assert_eq!((counters.datagrams_in, counters.dropped(engine::DropReason::NotOurs)), (2, 1));
     }
 }

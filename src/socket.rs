@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use crate::filter::{Beside, Level};
 use crate::queue::Queue;
 
 /// Bytes asked for the kernel's receive queue: what survives a burst. The default holds 92 large datagrams.
@@ -45,10 +46,12 @@ impl Arrivals {
         (0..self.count).flat_map(|train| self.datagrams_of(train))
     }
 
-    fn datagrams_of(&self, train: usize) -> std::slice::Chunks<'_, u8> {
+    fn datagrams_of(&self, train: usize) -> impl Iterator<Item = &[u8]> + use<'_> {
         let (meta, start) = (&self.metas[train], train * STRIDE);
-        // An empty datagram has a stride of zero.
-        self.bytes[start..start + meta.len].chunks(meta.stride.max(1))
+        // An empty datagram has a stride of zero, and is one all the same.
+        let datagrams = self.bytes[start..start + meta.len].chunks(meta.stride.max(1));
+        let empty = (meta.len == 0).then_some(&[][..]);
+        datagrams.chain(empty)
     }
 }
 
@@ -99,6 +102,23 @@ impl Socket {
     /// Returns what the kernel knows of this socket; none where it does not tell.
     pub(crate) fn queue(&self) -> Option<Queue> {
         Queue::of(&self.io)
+    }
+
+    /// Has the kernel drop, before they are queued, the datagrams that `level` names.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn shed(&self, level: Level, beside: Beside) -> io::Result<()> {
+        let socket = socket2::SockRef::from(&self.io);
+        if level == Level::NOTHING {
+            socket.detach_filter()
+        } else {
+            socket.attach_filter(&crate::filter::program(level, beside))
+        }
+    }
+
+    /// Only Linux can.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn shed(&self, _: Level, _: Beside) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Waits until something can be received. Can be cancelled.
@@ -283,15 +303,15 @@ mod tests {
             let Ok(socket) = Socket::bind(Some(address), 0) else { continue };
             socket2::SockRef::from(&socket.io).set_recv_buffer_size(1).unwrap();
             let queue = socket.queue().unwrap();
-            assert_eq!(queue.drops(), Some(0));
+            assert_eq!(queue.drops().unwrap().in_all(), 0);
             let client = std::net::UdpSocket::bind((address, 0)).unwrap();
             let mut sent: u64 = 0;
-            while queue.drops() == Some(0) {
+            while queue.drops().unwrap().full == 0 {
                 client.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
                 sent += 1;
                 assert!(sent < 1000, "a queue of the smallest size takes them all");
             }
-            assert!((1..=sent).contains(&queue.drops().unwrap()));
+            assert!((1..=sent).contains(&queue.drops().unwrap().full));
         }
     }
 

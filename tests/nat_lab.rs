@@ -18,3 +18,7 @@ mod nat;
 mod program;
 #[path = "nat_lab/trial.rs"]
 mod trial;
+#[path = "nat_lab/troubles.rs"]
+mod troubles;
+#[path = "nat_lab/truth.rs"]
+mod truth;

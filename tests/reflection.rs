@@ -15,12 +15,12 @@ mod hosts;
 mod lab;
 #[path = "reflection/packet.rs"]
 mod packet;
-#[path = "reflection/random.rs"]
+#[path = "support/random.rs"]
 mod random;
+#[path = "support/remote.rs"]
+mod remote;
 #[path = "reflection/rows.rs"]
 mod rows;
-#[path = "reflection/server.rs"]
-mod server;
 #[path = "reflection/table.rs"]
 mod table;
 
@@ -32,12 +32,12 @@ const GROWTH_MAX: u64 = 1 << 20;
 
 #[test]
 fn no_victim_gets_more_than_was_sent_in_its_name() {
-    if server::is_asked_for() {
-        return server::serve();
+    if remote::is_asked_for() {
+        return remote::serve(roundtable_signalling::config::Config::default());
     }
     lab::inside(TEST, || {
         let total = std::env::var("REFLECTION_DATAGRAMS").map_or(DATAGRAMS, |text| text.parse().unwrap());
-        let mut random = random::Random::from_environment();
+        let mut random = random::Random::from_environment("REFLECTION_SEED");
         let mut attack = attack::Attack::new(hosts::start());
         // Once around, so that what is allocated once is allocated.
         attack.run(&mut random, total / 10);

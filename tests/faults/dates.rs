@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use roundtable_signalling::proto::identity::{Binding, Identity, SecretKey};
-use roundtable_signalling::proto::server::{Config, Path, Server, TicketSecret};
+use roundtable_signalling::proto::server::{Config, LastingSecret, Path, Server};
 use roundtable_signalling::proto::wire::{
     self, Address, Cookie, ErrorCode, Frame, Register, Session, Signature, Ticket, TransactionId,
 };
@@ -18,8 +18,8 @@ fn client() -> SocketAddr {
 }
 
 fn server(unix_time: u64, seed: u64) -> Server {
-    let tickets = Some(TicketSecret { key: Seed::from_number(1), unix_time });
-    Server::new(Instant::ORIGIN, Config { tickets, ..Config::default() }, Seed::from_number(seed))
+    let secret = Some(LastingSecret { key: Seed::from_number(1), unix_time });
+    Server::new(Instant::ORIGIN, Config { secret, ..Config::default() }, Seed::from_number(seed))
 }
 
 fn ask(server: &mut Server, register: Register) -> Vec<u8> {

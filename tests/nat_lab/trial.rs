@@ -1,14 +1,21 @@
 //! One call between the two hosts of a lab, by the probe, and what came of it on either side.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::nat::Lab;
 use crate::program::Running;
 
-const PROBE: &str = env!("CARGO_BIN_EXE_roundtable-probe");
+pub(crate) const PROBE: &str = env!("CARGO_BIN_EXE_roundtable-probe");
 pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_signallingserver");
 /// Seconds a side goes on looking at its call: longer than any of them may take.
 const FOLLOW: &str = "20";
+
+/// Seconds a side waits for the server: long, since half of what it sends may be lost.
+const TIMEOUT: &str = "30";
+/// From one call to the next, so that they do not all start their programs at once.
+const APART: Duration = Duration::from_millis(40);
 
 /// What one side says of the direct path.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,8 +63,10 @@ impl<'a> Pair<'a> {
     /// Lets bob listen.
     pub(crate) fn listening(lab: &'a Lab) -> Self {
         let [_, server] = lab.servers();
-        let mut bob =
-            lab.start("bob", [PROBE, "--json", "listen", &server, "--count", "1", "--follow", FOLLOW]);
+        let mut bob = lab.start(
+            "bob",
+            [PROBE, "--json", "listen", &server, "--count", "1", "--follow", FOLLOW, "--timeout", TIMEOUT],
+        );
         let line = json(&bob.line_with("\"listening\""));
         let bob_id = line["id"].as_str().unwrap().to_owned();
         Self { lab, bob, bob_id }
@@ -66,7 +75,18 @@ impl<'a> Pair<'a> {
     /// Lets alice call, up to where she registers and offers.
     pub(crate) fn call(self) -> Calling {
         let [server, _] = self.lab.servers();
-        let words = [PROBE, "--json", "call", &server, &self.bob_id, "--punch", "--follow", FOLLOW];
+        let words = [
+            PROBE,
+            "--json",
+            "call",
+            &server,
+            &self.bob_id,
+            "--punch",
+            "--follow",
+            FOLLOW,
+            "--timeout",
+            TIMEOUT,
+        ];
         Calling { alice: self.lab.start("alice", words), bob: self.bob }
     }
 }
@@ -86,8 +106,21 @@ impl Calling {
 }
 
 /// Makes a call from registration to path.
-pub(crate) fn run(lab: &Lab) -> Trial {
+fn run(lab: &Lab) -> Trial {
     Pair::listening(lab).call().finish()
+}
+
+/// Makes so many calls at once.
+pub(crate) fn many(lab: &Lab, calls: usize) -> Vec<Trial> {
+    std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..calls)
+            .map(|_| {
+                std::thread::sleep(APART);
+                scope.spawn(|| run(lab))
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    })
 }
 
 /// Reads what a side says, from the answer on.

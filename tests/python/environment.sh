@@ -1,12 +1,15 @@
 #!/bin/sh
-# Makes DIRECTORY a virtual environment whose python3 has what requirements.txt names: a cryptography that is installed,
-# else one from PyPI.
+# Makes DIRECTORY a virtual environment whose python3 has what REQUIREMENTS names (requirements.txt beside this file) and can
+# run the statement WORKS: with the packages that are installed, else with those of PyPI.
+#
+#   environment.sh DIRECTORY [REQUIREMENTS WORKS]
 set -u
 directory=$1
-requirements=$(dirname "$0")/requirements.txt
+requirements=${2:-$(dirname "$0")/requirements.txt}
+statement=${3:-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305}
 
 works() {
-    "$directory/bin/python3" -c 'from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305' 2>/dev/null
+    "$directory/bin/python3" -c "$statement" 2>/dev/null
 }
 
 rm -rf "$directory"
@@ -21,6 +24,6 @@ elif python3 -m pip --version >/dev/null 2>&1; then
         python3 -m pip --python "$directory/bin/python3" install --quiet -r "$requirements" && works && exit
 fi
 rm -rf "$directory"
-echo "the Python tests need the package cryptography: install python3-venv, so that pip can fetch it from PyPI," \
-    "or python3-cryptography" >&2
+echo "the Python tests need what $requirements names: install python3-venv, so that pip can fetch it from PyPI," \
+    "or the packages themselves" >&2
 exit 1

@@ -64,7 +64,7 @@ impl Attack {
 
     fn send(&mut self, row: &Row, v6: bool, count: usize, random: &mut Random, line: &mut Line) {
         let (datagrams, bytes) = self.hosts.received();
-        let (arrived, dropped) = (self.hosts.server.stats().datagrams, self.hosts.server.queue().1);
+        let (arrived, dropped) = (self.hosts.server.stats().datagrams, self.hosts.queue().1);
         for number in 0..count {
             let datagram = self.maker.make(row.contents, random);
             let source = source(row.source, v6, random);
@@ -78,7 +78,7 @@ impl Attack {
         self.drain();
         let expected = arrived + count as u64;
         for _ in 0..ASKED {
-            let dropped = self.hosts.server.queue().1 - dropped;
+            let dropped = self.hosts.queue().1 - dropped;
             if self.hosts.server.stats().datagrams + dropped >= expected {
                 break;
             }
@@ -91,7 +91,7 @@ impl Attack {
 
     /// Waits until the server has taken what waits there.
     fn drain(&self) {
-        while self.hosts.server.queue().0 > 0 {
+        while self.hosts.queue().0 > 0 {
             std::thread::yield_now();
         }
     }

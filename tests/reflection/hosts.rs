@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use crate::lab::{self, End};
-use crate::server::Remote;
+use crate::remote::Remote;
 
 const PORT: u16 = 1066;
 /// The server's addresses, as the attacker reaches it.
@@ -22,6 +22,16 @@ pub(crate) struct Hosts {
     pub(crate) server: Remote,
     /// A process that waits on the victim's host, so that its counters can be read.
     victim: Child,
+}
+
+impl Hosts {
+    /// Returns the bytes that wait in the server's receive queue, and the datagrams that found no room there.
+    pub(crate) fn queue(&self) -> (u64, u64) {
+        let table = std::fs::read_to_string(format!("/proc/{}/net/udp6", self.server.id())).unwrap();
+        let fields: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+        let (_, waiting) = fields[4].split_once(':').unwrap();
+        (u64::from_str_radix(waiting, 16).unwrap(), fields.last().unwrap().parse().unwrap())
+    }
 }
 
 impl Drop for Hosts {
@@ -73,7 +83,7 @@ pub(crate) fn start() -> Hosts {
     // It is there once it speaks.
     victim.stdin.as_mut().unwrap().write_all(b"?").unwrap();
     victim.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
-    Hosts { server: Remote::start(PORT), victim }
+    Hosts { server: Remote::start(&lab::enter("server"), crate::TEST, PORT), victim }
 }
 
 /// Where the server listens for the attacker, by family.

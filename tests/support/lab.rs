@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 
 /// Set for the process that runs inside, to the test that it runs.
 const INSIDE: &str = "ROUNDTABLE_LAB";
-/// Seconds for one test, only ever reached by a failing one.
-const PATIENCE: &str = "300";
+/// Seconds for one test, only ever reached by a failing one; a variable of this name sets more for a long run by hand.
+const PATIENCE: &str = "900";
+const PATIENCE_NAME: &str = "ROUNDTABLE_LAB_SECONDS";
 
 /// Runs the body of `test` in namespaces of its own: this program starts itself there once more. Says in one line if
 /// that cannot be.
@@ -27,7 +28,7 @@ pub(crate) fn inside_with(test: &str, programs: &[(&str, &str)], body: impl FnOn
     }
     let myself = std::env::current_exe().unwrap();
     let status = Command::new("timeout")
-        .args([PATIENCE, "unshare", "-rnm"])
+        .args([&std::env::var(PATIENCE_NAME).unwrap_or_else(|_| PATIENCE.to_owned()), "unshare", "-rnm"])
         .arg(myself)
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, test)

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::limits::Limits;
-use super::ticket::TicketSecret;
+use super::ticket::LastingSecret;
 use crate::wire::BLOB_MAX;
 
 /// How many offers of one caller may be open, answered ones included, for each that may wait for its answer. SPEC 6
@@ -33,8 +33,9 @@ pub struct Config {
     /// Addresses under which clients call this server, besides the local ones that the driver tells. Behind address
     /// translation nothing is refused with WRONG_SERVER while this is empty. SPEC 5
     pub public_addresses: Vec<SocketAddr>,
-    /// A secret that outlives the process, for tickets that do; `None`: they end with the process.
-    pub tickets: Option<TicketSecret>,
+    /// A secret that outlives the process, for cookies and tickets that do, and that other servers may share; `None`: they
+    /// end with the process.
+    pub secret: Option<LastingSecret>,
     /// How long an offer waits for its answer.
     pub offer_timeout: Duration,
     /// Whether whoever asks is told that this server may be loaded with benchmarks.
@@ -54,7 +55,7 @@ impl Default for Config {
             signature_checks: 5000,
             limits: Limits::default(),
             public_addresses: Vec::new(),
-            tickets: None,
+            secret: None,
             offer_timeout: Duration::from_secs(30),
             benchmarks: false,
             events: false,

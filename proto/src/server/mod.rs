@@ -64,7 +64,7 @@ pub use outcome::{Counters, DropReason, Event, Outcome};
 pub use path::{Path, Via};
 pub use pressure::Pressure;
 pub use registry::{PEER_TTL, PEER_TTL_SLACK};
-pub use ticket::{TICKET_LIFETIME, TicketSecret};
+pub use ticket::{LastingSecret, TICKET_LIFETIME};
 
 use crate::Instant;
 use crate::keyed::{Generator, Prf, Seed};
@@ -149,10 +149,10 @@ impl Server {
     pub fn new(now: Instant, config: Config, seed: Seed) -> Self {
         Self {
             started: now,
-            cookies: Cookies::new(now, &seed),
+            cookies: Cookies::new(now, &seed, config.secret),
             registry: Registry::new(now, config.max_peers, &config.limits, &seed),
             offers: Offers::new(now, config.max_offers, &seed),
-            tickets: Tickets::new(now, &seed, config.tickets),
+            tickets: Tickets::new(now, &seed, config.secret),
             names: Names::new(&config.public_addresses),
             checks: Budget::new(config.signature_checks),
             strangers: Crowd::new(config.limits.strangers(), seed.key(b'u')),
@@ -344,6 +344,9 @@ impl Server {
         }
         match self.handle_authentic(now, Sender { path, slot, session }, frame) {
             Ok(outcome) => outcome,
+            Err(Refused { code: ErrorCode::RateLimited, .. }) if self.gauge.is_high(now) => {
+                Outcome::Dropped(DropReason::Overload)
+            }
             Err(refused) => self.refuse(path, kind.number(), reference, refused),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::cookie::Proof;
 use super::path::{Endpoint, Path};
 use super::registry::{PEER_TTL, PeerSlot};
-use super::{Event, Outcome, Refused, Server};
+use super::{DropReason, Event, Outcome, Refused, Server};
 use crate::Instant;
 use crate::identity::{Binding, verify_register};
 use crate::wire::{
@@ -44,6 +44,9 @@ impl Server {
             return self.challenge(now, path, register.transaction);
         };
         if let Err(refused) = self.count_registration(now, &source) {
+            if self.gauge.is_high(now) {
+                return Outcome::Dropped(DropReason::Overload);
+            }
             return self.refuse(path, Kind::Register.number(), register.transaction, refused);
         }
         let applicant = Applicant { now, path, source, proof, register };

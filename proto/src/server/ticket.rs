@@ -16,9 +16,9 @@ pub const TICKET_LIFETIME: Duration = Duration::from_millis(3_600_000);
 /// Domain of the MAC: see [`Prf::tag`].
 const TICKET: u8 = 3;
 
-/// A secret that outlives the process, and the date.
+/// A secret that outlives the process, of cookies and tickets, and the date.
 #[derive(Clone, Copy, Debug)]
-pub struct TicketSecret {
+pub struct LastingSecret {
     /// The secret.
     pub key: Seed,
     /// Unix seconds at the moment that the server is made.
@@ -33,8 +33,8 @@ pub(super) struct Tickets {
 
 impl Tickets {
     /// Without a lasting secret the tickets are good for this process alone.
-    pub(super) fn new(now: Instant, seed: &Seed, lasting: Option<TicketSecret>) -> Self {
-        let secret = lasting.unwrap_or(TicketSecret { key: *seed, unix_time: 0 });
+    pub(super) fn new(now: Instant, seed: &Seed, lasting: Option<LastingSecret>) -> Self {
+        let secret = lasting.unwrap_or(LastingSecret { key: *seed, unix_time: 0 });
         Self { key: secret.key.key(b'k'), started: now, unix_time: secret.unix_time }
     }
 
@@ -90,8 +90,8 @@ mod tests {
         Endpoint::from("192.0.2.1:4000".parse::<std::net::SocketAddr>().unwrap())
     }
 
-    fn secret(unix_time: u64) -> Option<TicketSecret> {
-        Some(TicketSecret { key: Seed::from_number(9), unix_time })
+    fn secret(unix_time: u64) -> Option<LastingSecret> {
+        Some(LastingSecret { key: Seed::from_number(9), unix_time })
     }
 
     #[test]

@@ -103,6 +103,38 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Tells whether the server takes it from the holder of a live session alone; all other kinds that it takes may come
+    /// from anybody. SPEC 6
+    #[must_use]
+    pub const fn has_session(self) -> bool {
+        match self {
+            Self::Keepalive
+            | Self::Unregister
+            | Self::Offer
+            | Self::Answer
+            | Self::Candidate
+            | Self::Ack
+            | Self::Punch => true,
+            Self::Ping
+            | Self::Register
+            | Self::Probe
+            | Self::ProbeReply
+            | Self::Pong
+            | Self::Registered
+            | Self::Challenge
+            | Self::KeepaliveReply
+            | Self::Unregistered
+            | Self::RelayedOffer
+            | Self::RelayedAnswer
+            | Self::RelayedCandidate
+            | Self::RelayedAck
+            | Self::PunchNow
+            | Self::Error => false,
+        }
+    }
+}
+
 /// The three kinds of blobs that pass between peers and are acknowledged end to end. SPEC 7
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum BlobKind {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use roundtable_proto::Seed;
 use roundtable_proto::identity::{Binding, SecretKey};
 use roundtable_proto::server::{
-    Config, Event, Outcome, PEER_TTL, PEER_TTL_SLACK, TICKET_LIFETIME, TicketSecret, Via,
+    Config, Event, LastingSecret, Outcome, PEER_TTL, PEER_TTL_SLACK, TICKET_LIFETIME, Via,
 };
 use roundtable_proto::wire::{
     self, Address, Cookie, ErrorCode, Frame, Kind, PeerId, Register, Registered, Session, Signature, Ticket,
@@ -212,10 +212,10 @@ fn a_renewal_needs_no_proof_and_brings_a_fresh_ticket() {
 
 #[test]
 fn a_ticket_spares_the_signature_after_a_restart() {
-    let secret = |unix_time| Some(TicketSecret { key: Seed::from_number(3), unix_time });
-    let mut before = Rig::with(Config { tickets: secret(1_800_000_000), ..small() });
+    let secret = |unix_time| Some(LastingSecret { key: Seed::from_number(3), unix_time });
+    let mut before = Rig::with(Config { secret: secret(1_800_000_000), ..small() });
     let owner = join_keyed(&mut before, ALICE, &key(1), Session::NONE);
-    let config = Config { tickets: secret(1_800_000_100), signature_checks: 0, ..small() };
+    let config = Config { secret: secret(1_800_000_100), signature_checks: 0, ..small() };
     let mut after = Rig::seeded(config, 8);
     let back = |rig: &mut Rig, from, identifier| {
         let cookie = rig.cookie(from);

@@ -1,15 +1,15 @@
-//! What the attacks draw.
+//! What tests draw. Every run says from which seed.
 
 use std::hash::{BuildHasher, RandomState};
 
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Prints its seed; `REFLECTION_SEED` gives it back.
-    pub(crate) fn from_environment() -> Self {
-        let seed = std::env::var("REFLECTION_SEED")
-            .map_or_else(|_| RandomState::new().hash_one(0), |text| text.parse().unwrap());
-        println!("REFLECTION_SEED={seed}");
+    /// Prints its seed; the environment variable `name` gives it back.
+    pub(crate) fn from_environment(name: &str) -> Self {
+        let seed =
+            std::env::var(name).map_or_else(|_| RandomState::new().hash_one(0), |text| text.parse().unwrap());
+        println!("{name}={seed}");
         Self(seed)
     }
 

@@ -13,6 +13,7 @@ pub mod config;
 mod filter;
 #[cfg(feature = "cli")]
 pub mod logging;
+pub mod pages;
 pub mod pinger;
 #[cfg(feature = "cli")]
 pub mod probe;

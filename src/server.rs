@@ -348,6 +348,7 @@ impl Server {
 
     fn handle(&mut self, arrivals: &Arrivals) {
         let now = self.clock.now();
+        self.engine.foresee(arrivals.datagrams());
         for train in 0..arrivals.trains() {
             let (path, datagrams) = self.socket.train(arrivals, train);
             while let Some((via, local)) = self.socket.poll_local() {

@@ -18,6 +18,9 @@ use crate::queue::Queue;
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Bytes of one receive buffer: a train that the kernel has joined is at most this long.
 const TRAIN_BYTES: usize = 1 << 16;
+/// Bytes from one receive buffer to the next: three cache lines more, or all would lie in the same few places of the cache
+/// and push each other out.
+const STRIDE: usize = TRAIN_BYTES + 192;
 /// Local addresses that are told apart. A host with more answers the rest from the address that routing chooses.
 const LOCAL_ADDRESSES_MAX: usize = 1024;
 
@@ -30,12 +33,25 @@ pub(crate) struct Arrivals {
 
 impl Arrivals {
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; BATCH_SIZE * TRAIN_BYTES], metas: [RecvMeta::default(); BATCH_SIZE], count: 0 }
+        Self { bytes: vec![0; BATCH_SIZE * STRIDE], metas: [RecvMeta::default(); BATCH_SIZE], count: 0 }
     }
 
     /// Counts the trains that the last receive brought.
     pub(crate) const fn trains(&self) -> usize {
         self.count
+    }
+
+    /// Goes through the datagrams of all trains.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.count).flat_map(|train| self.datagrams_of(train))
+    }
+
+    fn datagrams_of(&self, train: usize) -> impl Iterator<Item = &[u8]> + use<'_> {
+        let (meta, start) = (&self.metas[train], train * STRIDE);
+        // An empty datagram has a stride of zero, and is one all the same.
+        let datagrams = self.bytes[start..start + meta.len].chunks(meta.stride.max(1));
+        let empty = (meta.len == 0).then_some(&[][..]);
+        datagrams.chain(empty)
     }
 }
 
@@ -67,7 +83,7 @@ impl Socket {
             },
         };
         let io = UdpSocket::from_std(socket.into())?;
-        let state = UdpSocketState::new((&io).into())?;
+        let state = state_of(&io)?;
         let is_v6 = io.local_addr()?.is_ipv6();
         let train_max = state.max_gso_segments();
         let has_one_address = address.is_some_and(|address| !address.is_unspecified());
@@ -113,7 +129,7 @@ impl Socket {
     /// Takes what is there, without waiting.
     pub(crate) fn receive(&self, arrivals: &mut Arrivals) -> io::Result<()> {
         arrivals.count = 0;
-        let mut chunks = arrivals.bytes.chunks_exact_mut(TRAIN_BYTES);
+        let mut chunks = arrivals.bytes.chunks_exact_mut(STRIDE).map(|chunk| &mut chunk[..TRAIN_BYTES]);
         let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         arrivals.count = self.io.try_io(Interest::READABLE, || {
@@ -129,12 +145,8 @@ impl Socket {
         train: usize,
     ) -> (Path, impl Iterator<Item = &'a [u8]> + use<'a>) {
         let meta = &arrivals.metas[train];
-        let start = train * TRAIN_BYTES;
         let path = Path { remote: meta.addr, via: self.via(meta.dst_ip) };
-        // An empty datagram has a stride of zero, and is one all the same.
-        let datagrams = arrivals.bytes[start..start + meta.len].chunks(meta.stride.max(1));
-        let empty = (meta.len == 0).then_some(&[][..]);
-        (path, datagrams.chain(empty))
+        (path, arrivals.datagrams_of(train))
     }
 
     /// Gives the next local address that datagrams have come to for the first time.
@@ -142,7 +154,7 @@ impl Socket {
         let local = *self.locals.get(self.told)?;
         self.told += 1;
         // At most LOCAL_ADDRESSES_MAX.
-        Some((Via(self.told as u16), local))
+        Some((Via(self.told as u32), local))
     }
 
     /// Sends a train. Does not wait: where the kernel has no room, the datagrams are lost as on any busy link.
@@ -158,7 +170,7 @@ impl Socket {
             && transmit.contents.len() <= transmit.segment_size
             && self.state.max_gso_segments() < self.train_max
         {
-            self.state = UdpSocketState::new((&self.io).into())?;
+            self.state = state_of(&self.io)?;
         }
         sent
     }
@@ -195,11 +207,11 @@ impl Socket {
             })
         });
         // At most LOCAL_ADDRESSES_MAX.
-        place.map_or_else(Via::default, |place| Via(place as u16 + 1))
+        place.map_or_else(Via::default, |place| Via(place as u32 + 1))
     }
 
     fn source(&self, via: Via) -> Option<IpAddr> {
-        self.locals.get(usize::from(via.0).checked_sub(1)?).copied()
+        self.locals.get((via.0 as usize).checked_sub(1)?).copied()
     }
 
     /// An IPv6 socket wants IPv4 addresses mapped.
@@ -223,6 +235,16 @@ fn open(address: SocketAddr) -> io::Result<socket2::Socket> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// Prepares a socket for trains and for the addresses that datagrams come to, but not for their traffic class, which
+/// quinn-udp asks for too: nobody wants to know it, and the kernel would write it beside every datagram.
+fn state_of(io: &UdpSocket) -> io::Result<UdpSocketState> {
+    let state = UdpSocketState::new(io.into())?;
+    let options = socket2::SockRef::from(io);
+    // Where one of them is not to be had, it was not switched on.
+    let _ = (options.set_recv_tos_v4(false), options.set_recv_tclass_v6(false));
+    Ok(state)
 }
 
 /// The kernel has no IPv6, or it is switched off.

@@ -14,6 +14,8 @@
 //! Both engines speak the same verbs: `handle_datagram`, `handle_timeout`, `poll_transmit`, `poll_event`,
 //! `poll_timeout`. Drain the output before the next input.
 
+#![forbid(unsafe_code)]
+
 pub mod client;
 pub mod identity;
 mod keyed;

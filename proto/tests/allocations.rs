@@ -17,7 +17,7 @@ mod rig;
 use std::net::SocketAddr;
 
 use roundtable_proto::Instant;
-use roundtable_proto::server::{Outcome, Server};
+use roundtable_proto::server::{Config, DropReason, Limits, Outcome, Server};
 use roundtable_proto::wire::{BlobKind, Cookie, ErrorCode, Kind, PeerId, Session};
 
 use crate::rig::*;
@@ -180,4 +180,56 @@ fn full_train_of_punches_allocates_nothing() {
         while rig.server.poll_transmit().is_some() {}
     });
     assert_eq!(count, 0);
+}
+
+#[test]
+fn rates_and_foresight_allocate_nothing() {
+    // Rates that count everything, and are met by a part of it.
+    let limits = Limits { peer_kib: 16, offers_to_peer: 1, ..Limits::default() };
+    let mut rig = Rig::with(Config { max_peers: 1000, max_offers: 1000, limits, ..Config::default() });
+    assert_eq!(rig.pass(secs(100)), []);
+    let (alice, bob) = rig.answered();
+    let cases = [
+        (ALICE, ping().to_vec()),
+        (ALICE, keepalive(alice).to_vec()),
+        (ALICE, offer(alice, call(1), id(2)).to_vec()),
+        (BOB, answer(bob, call(1), id(1)).to_vec()),
+        (BOB, ack(bob, call(1)).to_vec()),
+        (CAROL, keepalive(alice).to_vec()),
+        (CAROL, register(Session::NONE, id(3), Cookie::NONE).to_vec()),
+    ];
+    let count = allocations(|| {
+        // More than a peer's burst of 256 KiB.
+        for _ in 0..10 * TIMES {
+            rig.server.foresee(cases.iter().map(|(_, datagram)| datagram.as_slice()));
+            for (from, datagram) in &cases {
+                exchange(&mut rig.server, rig.now, *from, datagram);
+            }
+        }
+    });
+    assert_eq!(count, 0);
+    let dropped = rig.server.counters().dropped(DropReason::StrangerLimited);
+    assert!(dropped > 0, "no stranger was limited");
+    assert!(rig.server.counters().refused(ErrorCode::RateLimited) > 0, "no peer was limited");
+}
+
+#[test]
+fn foresight_changes_nothing() {
+    let mut rig = Rig::new();
+    let (alice, bob) = rig.answered();
+    let frames = [
+        offer(alice, call(1), id(2)).to_vec(),
+        answer(bob, call(1), id(1)).to_vec(),
+        keepalive(Session([0xFF; 16])).to_vec(),
+        offer(alice, call(7), id(9)).to_vec(),
+        offer(alice, call(7), id(9)).to_vec()[..40].to_vec(),
+        b"RT\x01\x06".to_vec(),
+        Vec::new(),
+    ];
+    let before = (rig.server.counters().clone(), rig.server.peers(), rig.server.offers());
+    let all = frames.iter().cycle().take(1000);
+    rig.server.foresee(all.map(Vec::as_slice));
+    assert_eq!((rig.server.counters().clone(), rig.server.peers(), rig.server.offers()), before);
+    assert!(rig.server.poll_transmit().is_none());
+    rig.server.check_invariants().unwrap();
 }

@@ -43,6 +43,11 @@ impl Index {
         }
     }
 
+    /// Asks for the memory in which a hash is looked up, and does not wait for it.
+    pub(super) fn foresee(&self, hash: Hash) {
+        std::hint::black_box(self.entries[(hash.0 & self.mask) as usize] == EMPTY);
+    }
+
     /// Adds a slot, which is not in the index, under `hash`. The caller keeps the limit.
     pub(super) fn insert(&mut self, hash: Hash, slot: u32) {
         let mut at = hash.0 & self.mask;

@@ -31,6 +31,7 @@ mod budget;
 mod config;
 mod cookie;
 mod crowd;
+mod foresight;
 mod index;
 mod limits;
 mod names;
@@ -74,6 +75,7 @@ use crate::wire::{
 use budget::Budget;
 use cookie::Cookies;
 use crowd::Crowd;
+use foresight::Foresight;
 use names::Names;
 use offers::{Offer, Offers, Stage};
 use outbox::Outbox;
@@ -112,6 +114,7 @@ pub struct Server {
     gauge: Gauge,
     jitter: Generator,
     tokens: Prf,
+    foresight: Foresight,
     outbox: Outbox,
     events: VecDeque<Event>,
     counters: Counters,
@@ -158,6 +161,7 @@ impl Server {
             gauge: Gauge::new(config.limits.strangers_under_pressure()),
             jitter: Generator::new(seed.key(b'j')),
             tokens: seed.key(b't'),
+            foresight: Foresight::new(),
             outbox: Outbox::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -215,10 +219,10 @@ impl Server {
         while left > 0 {
             left -= 1;
             match self.registry.sweep(now) {
-                Some(Some(peer)) => {
+                Some(Some((identifier, peer))) => {
                     left = left.saturating_sub(self.close_calls(&peer));
                     self.counters.forgotten += 1;
-                    self.event(Event::Forgotten { peer: peer.identifier });
+                    self.event(Event::Forgotten { peer: identifier });
                 }
                 Some(None) => {}
                 None => break,
@@ -463,9 +467,9 @@ impl Server {
 
     /// Ends a session and all offers of which its peer is the caller. No notice is owed to somebody who has gone.
     fn end_session(&mut self, slot: PeerSlot) -> Option<PeerId> {
-        let peer = self.registry.remove(slot)?;
+        let (identifier, peer) = self.registry.remove(slot)?;
         self.close_calls(&peer);
-        Some(peer.identifier)
+        Some(identifier)
     }
 
     /// Closes what a peer had open that is no longer registered, and says how many offers that were.

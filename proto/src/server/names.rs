@@ -24,7 +24,7 @@ impl Names {
     }
 
     pub(super) fn learn(&mut self, via: Via, local: SocketAddr) {
-        let place = usize::from(via.0);
+        let place = via.0 as usize;
         if self.locals.len() <= place {
             self.locals.resize(place + 1, None);
         }
@@ -33,7 +33,7 @@ impl Names {
 
     /// Returns the local address of a way, if the driver has told it.
     pub(super) fn local(&self, via: Via) -> Option<SocketAddr> {
-        self.locals.get(usize::from(via.0)).copied().flatten()
+        self.locals.get(via.0 as usize).copied().flatten()
     }
 
     /// Tells whether an address is one of the server's own.

@@ -87,6 +87,20 @@ impl Offers {
         self.open.get_mut(number)
     }
 
+    /// Fetches the place in the index of an offer that will be looked up soon.
+    pub(super) fn foresee_place(&self, id: &[u8; 16]) -> Hash {
+        let hash = Hash::from(self.positions.position(id));
+        self.index.foresee(hash);
+        hash
+    }
+
+    /// Fetches the offer that an id of this hash leads to, most likely.
+    pub(super) fn foresee(&self, hash: Hash) {
+        if let Some(number) = self.index.find(hash, |_| true) {
+            self.open.foresee(number);
+        }
+    }
+
     pub(super) const fn is_full(&self) -> bool {
         self.open.is_full()
     }

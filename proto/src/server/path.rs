@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 /// The engine keeps the tag with the peer and hands it back with each datagram to it, so that answers leave by the way
 /// that was asked. It never looks inside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Via(pub u16);
+pub struct Via(pub u32);
 
 /// A remote address and the way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,6 @@ struct Receiver {
     slot: PeerSlot,
     path: Path,
     session: Session,
-    identifier: PeerId,
 }
 
 /// A sender's part in an offer.
@@ -66,7 +65,7 @@ impl Server {
     ) -> Result<Outcome, Refused> {
         let head = fragment.head();
         let (part, caller) = self.other_peer(now, sender, &head.offer)?;
-        if part != Part::Callee || caller.identifier != head.target {
+        if part != Part::Callee || !self.is(caller, &head.target) {
             return Err(ErrorCode::NotPermitted.into());
         }
         if head.length > self.config.max_blob {
@@ -91,7 +90,7 @@ impl Server {
     ) -> Result<Outcome, Refused> {
         let head = fragment.head();
         let (_, other) = self.other_peer(now, sender, &head.offer)?;
-        if other.identifier != head.target {
+        if !self.is(other, &head.target) {
             return Err(ErrorCode::NotPermitted.into());
         }
         self.relay_fragment(BlobKind::Candidate, sender, other, fragment);
@@ -166,7 +165,8 @@ impl Server {
         }
         self.counters.offers_opened += 1;
         if let Some(caller) = self.identifier(sender) {
-            self.event(Event::OfferOpened { offer: id, caller, callee: callee.identifier });
+            let callee = fragment.head().target;
+            self.event(Event::OfferOpened { offer: id, caller, callee });
         }
         Ok(())
     }
@@ -199,7 +199,7 @@ impl Server {
         let Some((slot, peer)) = self.registry.by_session(other) else {
             return Err(self.unknown(now, ErrorCode::PeerUnknown));
         };
-        Ok((part, Receiver { slot, path: peer.path(), session: other, identifier: peer.identifier }))
+        Ok((part, Receiver { slot, path: peer.path(), session: other }))
     }
 
     fn relay_fragment(&mut self, kind: BlobKind, sender: Sender, to: Receiver, fragment: &Fragment<'_>) {
@@ -223,17 +223,16 @@ impl Server {
     }
 
     fn identifier(&self, sender: Sender) -> Option<PeerId> {
-        self.registry.peer(sender.slot).map(|peer| peer.identifier)
+        self.registry.identifier(sender.slot).copied()
+    }
+
+    fn is(&self, peer: Receiver, identifier: &PeerId) -> bool {
+        self.registry.identifier(peer.slot) == Some(identifier)
     }
 
     fn receiver(&self, identifier: &PeerId) -> Option<Receiver> {
         let (slot, peer) = self.registry.by_identifier(identifier)?;
-        Some(Receiver {
-            slot,
-            path: peer.path(),
-            session: self.registry.session(slot),
-            identifier: peer.identifier,
-        })
+        Some(Receiver { slot, path: peer.path(), session: peer.session(slot) })
     }
 
     /// Makes the token of an offer: the same whenever it is asked for.

@@ -13,6 +13,10 @@ pub(super) struct Slab<T> {
 }
 
 impl<T> Slab<T> {
+    /// Bytes of a slot.
+    #[cfg(test)]
+    pub(super) const SLOT: usize = size_of::<Slot<T>>();
+
     /// Makes an empty slab. Room for `limit` is reserved at once, so that growing never moves what is there; the
     /// operating system gives memory only to what is used.
     pub(super) fn new(limit: u32) -> Self {
@@ -63,6 +67,11 @@ impl<T> Slab<T> {
             Slot::Live(value) => Some(value),
             Slot::Free { .. } => None,
         }
+    }
+
+    /// Asks for the memory of a slot and does not wait for it: the processor goes on to the next while it comes.
+    pub(super) fn foresee(&self, number: u32) {
+        std::hint::black_box(self.get(number).is_some());
     }
 
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {

@@ -33,6 +33,12 @@ pub(crate) trait Body: Serialize + DeserializeOwned {
 
     /// Checks each field's value.
     fn check(&self) -> Result<(), DecodeError>;
+
+    /// Appends the encoded body.
+    fn put(&self, out: &mut Vec<u8>);
+
+    /// Takes the body off the front of `bytes`; `None` if they are too few.
+    fn take(bytes: &[u8]) -> Option<Self>;
 }
 
 macro_rules! bodies {
@@ -52,6 +58,20 @@ macro_rules! bodies {
                         return Err(DecodeError::BadField { field: stringify!($field) });
                     } )*
                     Ok(())
+                }
+
+                fn put(&self, out: &mut Vec<u8>) {
+                    let mut bytes = [0; <Self as Body>::SIZE];
+                    // Just the room that the fields take: nothing can fail.
+                    let written = codec().serialize_into(&mut bytes[..], self);
+                    debug_assert!(written.is_ok());
+                    out.extend_from_slice(&bytes);
+                }
+
+                fn take(bytes: &[u8]) -> Option<Self> {
+                    let bytes = bytes.first_chunk::<{ <Self as Body>::SIZE }>()?;
+                    // Long enough, and no field's type refuses bytes.
+                    codec().deserialize(&bytes[..]).ok()
                 }
             }
         )*
@@ -260,24 +280,20 @@ impl Ack {
     }
 }
 
+// The length of a body is known when it is compiled, and with it the codec's checks of what is left fall away: the bytes
+// of a whole body are put together on the stack, and taken from a stretch of just its length.
 fn codec() -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding().with_big_endian().allow_trailing_bytes()
 }
 
 /// Appends the body.
 pub(super) fn write<B: Body>(body: &B, out: &mut Vec<u8>) {
-    // Writing fixed-size fields to a Vec has nothing that can fail.
-    let written = codec().serialize_into(out, body);
-    debug_assert!(written.is_ok());
+    body.put(out);
 }
 
 /// Reads a body that starts at `HEADER`.
 pub(super) fn read<B: Body>(datagram: &[u8]) -> Result<B, DecodeError> {
-    if datagram.len() < HEADER + B::SIZE {
-        return Err(truncated(B::FIELDS, datagram.len()));
-    }
-    // Long enough, and no field's type refuses bytes: values are checked below.
-    let Ok(body) = codec().deserialize::<B>(&datagram[HEADER..]) else {
+    let Some(body) = datagram.get(HEADER..).and_then(B::take) else {
         return Err(truncated(B::FIELDS, datagram.len()));
     };
     body.check()?;

@@ -160,6 +160,7 @@ impl Server {
             public_addresses: config.publicaddress.iter().map(|one| one.or_port(address.port())).collect(),
             signature_checks: config.signaturechecks.get(),
             limits: limits(config),
+            stun: config.stun,
             tickets: config.secretfile.as_deref().map(ticket_secret).transpose()?,
             max_peers: config.maxpeers.get(),
             max_offers: config.maxoffers.get(),

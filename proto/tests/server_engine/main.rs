@@ -22,4 +22,5 @@ mod registration;
 mod relay;
 mod rig;
 mod roaming;
+mod stun;
 mod undecodable;

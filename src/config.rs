@@ -20,6 +20,7 @@ pub use file::{DEFAULT_FILE, FILE_MAX, Origin};
 pub use key::{Key, LogLevel};
 pub use public_address::PublicAddress;
 pub use range::Ranged;
+pub use roundtable_proto::server::Stun;
 
 /// Seconds that an offer waits for its answer.
 pub type Timeout = Ranged<1, 3600>;
@@ -70,6 +71,8 @@ pub struct Config {
     /// Addresses under which clients call this server, where it is behind address translation. Keyed clients name in
     /// their registration the server that it is for; with none set here, a server on a private address takes every name.
     pub publicaddress: Vec<PublicAddress>,
+    /// Whether STUN Binding requests are answered, for the ICE stacks of WebRTC.
+    pub stun: Stun,
     /// Peers registered at one time; bounds the server's memory.
     pub maxpeers: MaxPeers,
     /// Offers open at one time, of all callers together; bounds the server's memory.
@@ -108,6 +111,7 @@ impl Default for Config {
             timeout: Timeout::constant::<30>(),
             localaddress: None,
             publicaddress: Vec::new(),
+            stun: Stun::On,
             maxpeers: MaxPeers::constant::<1_000_000>(),
             maxoffers: MaxOffers::constant::<200_000>(),
             maxpeeroffers: MaxPeerOffers::constant::<16>(),
@@ -201,7 +205,7 @@ mod tests {
     #[test]
     fn every_key_can_be_set() {
         let text = "loglevel: debug\nlogfile: /tmp/log\nlocalport: 0\ntimeout: 3600\nlocaladdress: '::1'\n\
-                    publicaddress: 192.0.2.1\n\
+                    publicaddress: 192.0.2.1\nstun: strict\n\
                     maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n\
                     signaturechecks: 7\nstrangerrate: 8\nregisterrate: 9\nregistertotal: 10\npeerrate: 11\nofferrate: 12\n\
                     secretfile: /tmp/secret\nbenchmarks: true\n";
@@ -212,6 +216,7 @@ mod tests {
             timeout: Timeout::constant::<3600>(),
             localaddress: Some("::1".parse().unwrap()),
             publicaddress: vec![PublicAddress { ip: "192.0.2.1".parse().unwrap(), port: None }],
+            stun: Stun::Strict,
             maxpeers: MaxPeers::constant::<1>(),
             maxoffers: MaxOffers::constant::<2>(),
             maxpeeroffers: MaxPeerOffers::constant::<3>(),

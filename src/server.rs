@@ -63,6 +63,8 @@ pub struct Server {
     shared: Arc<Mutex<Stats>>,
     transport: Transport,
     last_warning: Option<std::time::Instant>,
+    /// What comes in besides frames.
+    beside: Beside,
     /// Since when the receive queue has not been empty.
     busy_since: Option<Instant>,
     /// What the kernel is to drop meanwhile.
@@ -172,6 +174,7 @@ impl Server {
             public_addresses: config.publicaddress.iter().map(|one| one.or_port(address.port())).collect(),
             signature_checks: config.signaturechecks.get(),
             limits: limits(config),
+            stun: config.stun,
             secret: config.secretfile.as_deref().map(lasting_secret).transpose()?,
             max_peers: config.maxpeers.get(),
             max_offers: config.maxoffers.get(),
@@ -200,6 +203,7 @@ impl Server {
             shared: Arc::default(),
             transport: Transport { receive_buffer, ..Transport::default() },
             last_warning: None,
+            beside: Beside { stun: config.stun != engine::Stun::Off, ..Beside::default() },
             busy_since: None,
             shedder: Shedder::new(clock.now()),
             is_unnamed: config.publicaddress.is_empty(),
@@ -340,7 +344,7 @@ impl Server {
 
     /// Has the kernel drop what comes last in a flood, or nothing more.
     fn shed(&self, level: Level) {
-        match self.socket.shed(level, Beside::default()) {
+        match self.socket.shed(level, self.beside) {
             Ok(()) => log::debug!("the kernel sheds {level}"),
             Err(error) => log::debug!("the kernel cannot shed {level}: {error}"),
         }

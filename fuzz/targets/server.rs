@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use roundtable_proto::identity::Binding;
-use roundtable_proto::server::{Config, Limits, Path, Server};
+use roundtable_proto::server::{Config, Limits, Path, Server, Stun};
 use roundtable_proto::wire::{
     self, Address, BlobKind, Cookie, Digest, Fragment, FragmentHead, Frame, Kind, Register, Session,
     Signature, Ticket, TransactionId, Zeros,
@@ -57,6 +57,8 @@ impl Play {
             max_offers: 3,
             max_peer_offers: 2,
             max_blob: 5000,
+            // Bytes are conserved then, too.
+            stun: Stun::Strict,
             limits,
             ..Config::default()
         };

@@ -8,6 +8,7 @@
 //! * [`peer_address`] is the line of text that a user hands out.
 //! * [`seal`] makes blobs that only the other peer can read.
 //! * [`server`] is the rendezvous: who is where, which offers are open, what is relayed to whom.
+//! * [`stun`] is the other protocol on the server's port: Binding requests and their answers.
 //! * [`client`] is a peer: registration, keepalive, calls, retransmission, hole punching.
 //! * `vnet` (feature `virtual-network`) runs both against each other in virtual time.
 //!
@@ -22,6 +23,7 @@ mod keyed;
 pub mod peer_address;
 pub mod seal;
 pub mod server;
+pub mod stun;
 mod time;
 #[cfg(feature = "virtual-network")]
 pub mod vnet;

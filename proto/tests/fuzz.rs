@@ -131,8 +131,14 @@ fn address(number: usize) -> SocketAddr {
 fn server_engine(random: &mut Random) {
     let mut heard = corpus();
     let mut now = Instant::from_micros(1_000_000);
-    let config =
-        server::Config { max_peers: 6, max_offers: 4, max_peer_offers: 2, ..server::Config::default() };
+    let config = server::Config {
+        max_peers: 6,
+        max_offers: 4,
+        max_peer_offers: 2,
+        // Bytes are conserved then, too.
+        stun: server::Stun::Strict,
+        ..server::Config::default()
+    };
     let mut server = Server::new(now, config, Seed::from_number(random.next()));
     let here: SocketAddr = "203.0.113.1:1066".parse().unwrap();
     let mut clients: Vec<Client> = (0..4)

@@ -177,7 +177,7 @@ const fn refusal(key: Key) -> &'static str {
         Allowed::Address => "is no IP address",
         Allowed::Addresses => "is no list of IP addresses",
         Allowed::Number { .. } => "is out of range",
-        Allowed::Path { .. } | Allowed::Boolean => "is not taken",
+        Allowed::Path { .. } | Allowed::Boolean | Allowed::Stun => "is not taken",
     }
 }
 

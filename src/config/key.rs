@@ -67,6 +67,7 @@ pub enum Key {
     Timeout,
     LocalAddress,
     PublicAddress,
+    Stun,
     MaxPeers,
     MaxOffers,
     MaxPeerOffers,
@@ -84,13 +85,14 @@ pub enum Key {
 
 impl Key {
     /// Every key, in the order of the shipped file.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::LogLevel,
         Self::LogFile,
         Self::LocalPort,
         Self::Timeout,
         Self::LocalAddress,
         Self::PublicAddress,
+        Self::Stun,
         Self::MaxPeers,
         Self::MaxOffers,
         Self::MaxPeerOffers,
@@ -116,6 +118,7 @@ impl Key {
             Self::Timeout => "timeout",
             Self::LocalAddress => "localaddress",
             Self::PublicAddress => "publicaddress",
+            Self::Stun => "stun",
             Self::MaxPeers => "maxpeers",
             Self::MaxOffers => "maxoffers",
             Self::MaxPeerOffers => "maxpeeroffers",
@@ -146,6 +149,7 @@ impl Key {
             Self::Timeout => Allowed::Number { min: Timeout::MIN, max: Timeout::MAX, unit: "seconds" },
             Self::LocalAddress => Allowed::Address,
             Self::PublicAddress => Allowed::Addresses,
+            Self::Stun => Allowed::Stun,
             Self::MaxPeers => Allowed::Number { min: MaxPeers::MIN, max: MaxPeers::MAX, unit: "peers" },
             Self::MaxOffers => Allowed::Number { min: MaxOffers::MIN, max: MaxOffers::MAX, unit: "offers" },
             Self::MaxPeerOffers => {
@@ -210,6 +214,8 @@ pub enum Allowed {
         /// What is counted; empty for a plain number.
         unit: &'static str,
     },
+    /// `true`, `false` or `strict`.
+    Stun,
     /// `true` or `false`.
     Boolean,
 }
@@ -227,6 +233,7 @@ impl fmt::Display for Allowed {
             ),
             Self::Number { min, max, unit: "" } => write!(out, "{min} to {max}"),
             Self::Number { min, max, unit } => write!(out, "{min} to {max} {unit}"),
+            Self::Stun => out.write_str("true, false and strict"),
             Self::Boolean => out.write_str("true and false"),
         }
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess};
 
 use super::visit::{Take, Visit};
-use super::{Config, Found, Key, LogLevel, Problem, PublicAddress, Ranged};
+use super::{Config, Found, Key, LogLevel, Problem, PublicAddress, Ranged, Stun};
 
 /// A problem and its line, from 1, where the parser names one.
 type Located = (Option<usize>, Problem);
@@ -126,6 +126,7 @@ fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
         Key::Timeout => config.timeout = ranged(key, found)?,
         Key::LocalAddress => config.localaddress = address(key, found)?,
         Key::PublicAddress => config.publicaddress = addresses(key, found)?,
+        Key::Stun => config.stun = stun(key, found)?,
         Key::MaxPeers => config.maxpeers = ranged(key, found)?,
         Key::MaxOffers => config.maxoffers = ranged(key, found)?,
         Key::MaxPeerOffers => config.maxpeeroffers = ranged(key, found)?,
@@ -189,6 +190,16 @@ fn integer<T>(key: Key, found: Found, take: impl Fn(i128) -> Option<T>) -> Resul
     take(number).ok_or(Problem::NotAllowed { key, found })
 }
 
+fn stun(key: Key, found: Found) -> Result<Stun, Problem> {
+    match found {
+        Found::Boolean(true) => Ok(Stun::On),
+        Found::Boolean(false) => Ok(Stun::Off),
+        Found::Text(text) if text.eq_ignore_ascii_case("strict") => Ok(Stun::Strict),
+        Found::Text(_) => Err(Problem::NotAllowed { key, found }),
+        found => Err(Problem::WrongType { key, found }),
+    }
+}
+
 fn boolean(key: Key, found: Found) -> Result<bool, Problem> {
     let Found::Boolean(value) = found else {
         return Err(Problem::WrongType { key, found });
@@ -206,8 +217,8 @@ mod tests {
         (line, problem.to_string())
     }
 
-    const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, publicaddress, maxpeers, \
-                         maxoffers, maxpeeroffers, maxblob, plainids, signaturechecks, strangerrate, \
+    const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, publicaddress, stun, \
+                         maxpeers, maxoffers, maxpeeroffers, maxblob, plainids, signaturechecks, strangerrate, \
                          registerrate, registertotal, peerrate, offerrate, secretfile, \
                          benchmarks";
 

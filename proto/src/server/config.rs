@@ -10,6 +10,17 @@ use crate::wire::BLOB_MAX;
 /// How many offers of one caller may be open, answered ones included, for each that may wait for its answer. SPEC 6
 pub const ANSWERED_FACTOR: u16 = 8;
 
+/// Whether STUN Binding requests are answered. SPEC 17
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stun {
+    /// None.
+    Off,
+    /// All that are well-formed, within the limits of strangers. The answer may be longer than the request.
+    On,
+    /// Only those that are at least as long as their answer.
+    Strict,
+}
+
 /// What the server engine is allowed to do and to hold.
 ///
 /// Tables are reserved for the limits at once and become resident as they fill: about 116 bytes for each peer, see
@@ -28,6 +39,8 @@ pub struct Config {
     pub plain_ids: bool,
     /// Signatures of keyed identifiers checked in a second, at most: what registrations may take from relaying.
     pub signature_checks: u32,
+    /// Whether STUN Binding requests are answered.
+    pub stun: Stun,
     /// Rates.
     pub limits: Limits,
     /// Addresses under which clients call this server, besides the local ones that the driver tells. Behind address
@@ -53,6 +66,7 @@ impl Default for Config {
             max_blob: BLOB_MAX as u32,
             plain_ids: true,
             signature_checks: 5000,
+            stun: Stun::On,
             limits: Limits::default(),
             public_addresses: Vec::new(),
             secret: None,

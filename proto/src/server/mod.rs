@@ -47,6 +47,7 @@ mod relay;
 mod sketch;
 mod slab;
 mod sources;
+mod stun;
 mod tick;
 mod ticket;
 mod wheel;
@@ -55,7 +56,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use config::{ANSWERED_FACTOR, Config};
+pub use config::{ANSWERED_FACTOR, Config, Stun};
 pub use cookie::COOKIE_LIFETIME;
 pub use limits::Limits;
 pub use names::may_be_translated;
@@ -68,6 +69,7 @@ pub use ticket::{LastingSecret, TICKET_LIFETIME};
 
 use crate::Instant;
 use crate::keyed::{Generator, Prf, Seed};
+use crate::stun::is_stun;
 use crate::wire::{
     self, Address, Challenge, DecodeError, ErrorCode, Frame, Keepalive, Kind, PeerId, Pong, Refusal, Session,
     TransactionId, Unregister, VERSION,
@@ -178,13 +180,15 @@ impl Server {
     /// Takes one datagram. Drain [`Server::poll_transmit`] before the next, or after a few: what one received train
     /// causes fits.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) -> Outcome {
-        let outcome = if self.outbox.has_room() {
+        let outcome = if !self.outbox.has_room() {
+            Outcome::Dropped(DropReason::OutboxFull)
+        } else if is_stun(datagram) {
+            self.handle_stun(now, path, datagram)
+        } else {
             match wire::decode(datagram) {
                 Ok(frame) => self.handle_frame(now, path, &frame, datagram.len()),
                 Err(error) => self.handle_undecodable(now, path, datagram, error),
             }
-        } else {
-            Outcome::Dropped(DropReason::OutboxFull)
         };
         self.counters.count_in(datagram.len(), outcome);
         outcome

@@ -65,12 +65,17 @@ impl Outbox {
 
     /// Appends a frame and returns its length.
     pub(super) fn push(&mut self, path: Path, frame: &Frame<'_>) -> usize {
+        self.push_with(path, |bytes| frame.encode(bytes))
+    }
+
+    /// Appends the datagram that `encode` appends, of at most [`DATAGRAM_MAX`] bytes, and returns its length.
+    pub(super) fn push_with(&mut self, path: Path, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
         // So the last train is never one that was handed out.
         if self.taken == self.trains.len() {
             self.clear();
         }
         let start = self.bytes.len();
-        frame.encode(&mut self.bytes);
+        encode(&mut self.bytes);
         let end = self.bytes.len();
         match self.trains.last_mut() {
             Some(train) if train.takes(&path, end - start) => train.end = end,

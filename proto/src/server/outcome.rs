@@ -13,6 +13,8 @@ pub enum Outcome {
     Relayed(Kind),
     /// The sender was told why not.
     Refused(ErrorCode),
+    /// The sender of a STUN request got its address, or an error. SPEC 17
+    Stun,
     /// Nothing was sent.
     Dropped(DropReason),
 }
@@ -39,6 +41,8 @@ pub enum DropReason {
     StrangerLimited = 7,
     /// The loop is saturated, and this comes last.
     Overload = 8,
+    /// A STUN message that gets no answer: no Binding request, malformed, or shorter than its answer where that counts.
+    Stun = 9,
 }
 
 impl DropReason {
@@ -53,6 +57,7 @@ impl DropReason {
         Self::BadSource,
         Self::StrangerLimited,
         Self::Overload,
+        Self::Stun,
     ];
 
     /// Returns the name that logs and statistics use.
@@ -68,6 +73,7 @@ impl DropReason {
             Self::BadSource => "bad_source",
             Self::StrangerLimited => "stranger_limited",
             Self::Overload => "overload",
+            Self::Stun => "stun",
         }
     }
 }
@@ -107,6 +113,8 @@ pub struct Counters {
     pub challenged: u64,
     /// Datagrams with the outcome [`Outcome::Relayed`].
     pub relayed: u64,
+    /// Datagrams with the outcome [`Outcome::Stun`].
+    pub stun: u64,
     /// Peers that were registered anew.
     pub registrations: u64,
     /// Peers that moved to another address.
@@ -160,7 +168,7 @@ impl Counters {
     /// Adds all outcomes up: always equal to `datagrams_in`.
     #[must_use]
     pub fn outcomes(&self) -> u64 {
-        let told = self.answered + self.challenged + self.relayed;
+        let told = self.answered + self.challenged + self.relayed + self.stun;
         told + self.refused.iter().sum::<u64>() + self.dropped.iter().sum::<u64>()
     }
 
@@ -174,6 +182,11 @@ impl Counters {
         self.kinds_out[place(kind)] += 1;
     }
 
+    pub(super) const fn count_stun_out(&mut self, bytes: usize) {
+        self.datagrams_out += 1;
+        self.bytes_out += bytes as u64;
+    }
+
     pub(super) fn count_in(&mut self, bytes: usize, outcome: Outcome) {
         self.datagrams_in += 1;
         self.bytes_in += bytes as u64;
@@ -181,6 +194,7 @@ impl Counters {
             Outcome::Answered(_) => self.answered += 1,
             Outcome::Challenged => self.challenged += 1,
             Outcome::Relayed(_) => self.relayed += 1,
+            Outcome::Stun => self.stun += 1,
             Outcome::Refused(code) => self.refused[code as usize] += 1,
             Outcome::Dropped(reason) => self.dropped[reason as usize] += 1,
         }

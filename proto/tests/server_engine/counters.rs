@@ -52,7 +52,8 @@ fn every_drop_is_counted_under_its_reason() {
     let unknown = [&[b'R', b'T', 1, 0x3F][..], &[1; 60]].concat();
     let malformed = [&keepalive(STRANGE).to_vec()[..], &[1]].concat();
     let not_for_server = [b'R', b'T', 1, 0x81];
-    for datagram in [&b"hello"[..], &bad_version, &unknown, &malformed, &not_for_server] {
+    let stun_indication = [&[0, 0x11, 0, 0, 0x21, 0x12, 0xA4, 0x42][..], &[1; 12]].concat();
+    for datagram in [&b"hello"[..], &bad_version, &unknown, &malformed, &not_for_server, &stun_indication] {
         assert_eq!(rig.bytes(ALICE, datagram), []);
     }
     let ping = ping().to_vec();

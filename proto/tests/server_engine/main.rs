@@ -23,4 +23,5 @@ mod registration;
 mod relay;
 mod rig;
 mod roaming;
+mod stun;
 mod undecodable;

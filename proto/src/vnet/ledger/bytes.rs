@@ -15,7 +15,12 @@ pub(super) struct Bytes {
     accounts: BTreeMap<SocketAddr, Account>,
     /// Notices that an OFFER has paid for: to whom, and for which offer.
     paid: BTreeSet<(SocketAddr, [u8; 16])>,
+    /// What came in, and went out, as STUN: on no account, since its answers may be longer. SPEC 17
+    stun: Account,
 }
+
+/// The most by which a STUN answer exceeds its request: 44 bytes to 20. SPEC 17
+const STUN_FACTOR: (u64, u64) = (11, 5);
 
 #[derive(Clone, Copy, Default)]
 struct Account {
@@ -25,7 +30,7 @@ struct Account {
 
 impl Bytes {
     pub(super) const fn in_all(&self) -> (u64, u64) {
-        (self.received, self.sent)
+        (self.received + self.stun.received, self.sent + self.stun.sent)
     }
 
     pub(super) fn handled(&mut self, handled: &Handled<'_>) -> Result<(), Breach> {
@@ -41,6 +46,21 @@ impl Bytes {
         account.received += received;
         account.sent += back;
         self.book(caused)
+    }
+
+    /// Enters a STUN request and its one answer, the only exception: bounded by a factor, and never more than came in
+    /// where the server is strict.
+    pub(super) fn reflected(&mut self, handled: &Handled<'_>, is_strict: bool) -> Result<(), Breach> {
+        let address = handled.from;
+        let received = handled.contents.len() as u64;
+        let caused = length(handled.sent.iter());
+        let (most, of) = if is_strict { (1, 1) } else { STUN_FACTOR };
+        if caused * of > received * most {
+            return Err(Breach::Amplified { address, received, caused });
+        }
+        self.stun.received += received;
+        self.stun.sent += caused;
+        Ok(())
     }
 
     /// Notes that an OFFER that was relayed has paid for one notice.

@@ -106,7 +106,7 @@ impl Holders {
             | Outcome::Challenged
             | Outcome::Refused(crate::wire::ErrorCode::Version)
             | Outcome::Dropped(_) => Ok(()),
-            Outcome::Answered(_) | Outcome::Relayed(_) | Outcome::Refused(_) => {
+            Outcome::Answered(_) | Outcome::Relayed(_) | Outcome::Refused(_) | Outcome::Stun => {
                 Err(Breach::ServedUnproved { address, outcome })
             }
         }
@@ -141,10 +141,11 @@ impl Holders {
                 | DropReason::Malformed
                 | DropReason::NotForServer
                 | DropReason::OutboxFull
-                | DropReason::Overload,
+                | DropReason::Overload
+                | DropReason::Stun,
             ) => frame.is_none() && !live,
             Outcome::Challenged => !live,
-            Outcome::Answered(_) | Outcome::Relayed(_) | Outcome::Refused(_) => true,
+            Outcome::Answered(_) | Outcome::Relayed(_) | Outcome::Refused(_) | Outcome::Stun => true,
         };
         if fits { Ok(()) } else { Err(Breach::Silence { address: handled.from, outcome: handled.outcome }) }
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use breach::Breach;
 
 use crate::Instant;
-use crate::server::{Config, Outcome, Server};
+use crate::server::{Config, Outcome, Server, Stun};
 use crate::wire::{self, Frame};
 use bytes::Bytes;
 use calls::Calls;
@@ -71,6 +71,7 @@ pub struct Ledger {
     holders: Holders,
     calls: Calls,
     outcomes: u64,
+    is_stun_strict: bool,
 }
 
 impl Ledger {
@@ -83,6 +84,7 @@ impl Ledger {
             holders: Holders::new(config.limits.stranger_answers),
             calls: Calls::new(config.offer_timeout, config.max_peer_offers),
             outcomes: 0,
+            is_stun_strict: config.stun == Stun::Strict,
         }
     }
 
@@ -91,6 +93,9 @@ impl Ledger {
     /// # Errors
     /// The first [`Breach`] that it is.
     pub fn handled(&mut self, handled: &Handled<'_>, server: &Server) -> Result<(), Breach> {
+        if handled.outcome == Outcome::Stun {
+            return self.reflected(handled, server);
+        }
         let frame = words::canonical(handled.contents)?;
         let frames = words::all_canonical(handled.sent)?;
         self.bytes.handled(handled)?;
@@ -102,6 +107,19 @@ impl Ledger {
         self.calls.relayed(handled, frame.as_ref(), &frames, &self.holders, opened)?;
         self.bytes.prepaid(handled, frame.as_ref());
         self.holders.enter(handled, frame.as_ref(), &frames)?;
+        self.counted(server, true)
+    }
+
+    /// Enters a STUN request that was answered: to its sender alone, and nothing was stored.
+    fn reflected(&mut self, handled: &Handled<'_>, server: &Server) -> Result<(), Breach> {
+        let (address, before, after) = (handled.from, handled.before, Sizes::of(server));
+        if !matches!(handled.sent, [sent] if sent.to == address) {
+            return Err(Breach::OutcomeUnfit { outcome: handled.outcome });
+        }
+        if before != after {
+            return Err(Breach::StoredForUnproved { address, before, after });
+        }
+        self.bytes.reflected(handled, self.is_stun_strict)?;
         self.counted(server, true)
     }
 

@@ -37,6 +37,8 @@ pub(super) fn fit_outcome(handled: &Handled<'_>, frames: &[Frame<'_>]) -> Result
             frames.len() == 2 && frames.iter().all(|frame| frame.kind() == Kind::PunchNow)
         }
         Outcome::Relayed(kind) => matches!(frames, [frame] if Some(frame.kind()) == relayed(kind)),
+        // Entered elsewhere: no frame of this protocol.
+        Outcome::Stun => false,
         Outcome::Dropped(_) => frames.is_empty(),
     };
     if fits { Ok(()) } else { Err(Breach::OutcomeUnfit { outcome }) }

@@ -235,6 +235,7 @@ _IDENTIFIER = _opaque(32, zero_allowed=False)
 _DIGEST = _opaque(8)
 _SIGNATURE = _opaque(64)
 _ADDRESS = FieldType(19, _parse_address, build_address)
+_FLAG = _uint(1, allowed=lambda value: value in (0, 1))
 _U8, _U16, _U32 = _uint(1), _uint(2), _uint(4)
 _ACK_KIND = _uint(1, allowed=lambda value: value in (Kind.OFFER, Kind.ANSWER, Kind.CANDIDATE))
 _BITMAP = _uint(8, allowed=lambda value: value != 0)
@@ -278,7 +279,8 @@ LAYOUT: dict[Kind, tuple[tuple[str, FieldType], ...]] = {
     Kind.RELAYED_ACK: _ACK_FIELDS,
     Kind.PUNCH: (("session", _SESSION), ("offer", _OFFER), ("zero", _zero(106))),
     Kind.PUNCH_NOW: (("session", _SESSION), ("offer", _OFFER), ("peer", _ADDRESS), ("token", _TOKEN)),
-    Kind.PROBE: (("offer", _OFFER), ("token", _TOKEN), ("transaction", _TRANSACTION), ("zero", _zero(19))),
+    Kind.PROBE: (("offer", _OFFER), ("token", _TOKEN), ("transaction", _TRANSACTION),
+                 ("nominate", _FLAG), ("zero", _zero(18))),
     Kind.PROBE_REPLY: (("offer", _OFFER), ("token", _TOKEN), ("transaction", _TRANSACTION), ("observed", _ADDRESS)),
     Kind.ERROR: (("reference", _REFERENCE), ("code", _U16), ("kind", _U8), ("detail", _U8), ("retry_after", _U32)),
 }

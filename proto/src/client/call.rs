@@ -438,7 +438,10 @@ impl Call {
 
     /// Tells whether the other peer has neither acknowledged nor sent addresses: a client with addresses does both.
     fn is_peer_silent(&self) -> bool {
-        self.hosts_told && !self.spoken.flight.is_complete() && self.peer_hosts.is_none() && !self.punch.is_heard()
+        self.hosts_told
+            && !self.spoken.flight.is_complete()
+            && self.peer_hosts.is_none()
+            && !self.punch.is_heard()
     }
 
     /// Tells whether offer and answer have both been delivered, as far as this side knows.

@@ -352,7 +352,9 @@ impl fmt::Display for CallError {
                 write!(f, "the message has {had} bytes once sealed, at most {limit} are allowed")
             }
             Self::BadKey => f.write_str("nothing can be sealed to the other peer's key"),
-            Self::Reserved => f.write_str("the message begins with the bytes 00 52 54 01, which are reserved"),
+            Self::Reserved => {
+                f.write_str("the message begins with the bytes 00 52 54 01, which are reserved")
+            }
             Self::TooMany => write!(f, "the call has had {} candidates", super::CANDIDATES_MAX),
         }
     }

@@ -437,7 +437,8 @@ impl Probing {
 
     /// Returns when there will next be something to do.
     fn next(&self) -> Option<Instant> {
-        let probe = if self.nominated.is_some() && self.next.is_some() { self.next } else { self.checks.next() };
+        let probe =
+            if self.nominated.is_some() && self.next.is_some() { self.next } else { self.checks.next() };
         probe.into_iter().chain(self.choose).chain([self.until]).min()
     }
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::field::BlobKindByte;
 use super::field::Field;
 use super::{
-    Address, Arrived, BlobKind, Cookie, DecodeError, Digest, Flag, HEADER, OfferId, PeerId, Session, Signature,
-    Ticket, Token, TransactionId, Zeros,
+    Address, Arrived, BlobKind, Cookie, DecodeError, Digest, Flag, HEADER, OfferId, PeerId, Session,
+    Signature, Ticket, Token, TransactionId, Zeros,
 };
 
 /// A field's place within a datagram. SPEC 4

@@ -53,9 +53,7 @@ fn cells(alice: Access, bob: Access, input: Input, expected: Expected) -> Vec<St
         let mut outcomes = calls(&lab, trials);
         outcomes.sort_by(|one, other| one.took_ms().total_cmp(&other.took_ms()));
         println!("{}", row(alice, bob, input, first, &outcomes));
-        let wrong = outcomes
-            .iter()
-            .filter(|outcome| !is_as_expected(outcome, expected) && !is_not_yet(alice, bob, input, first));
+        let wrong = outcomes.iter().filter(|outcome| !is_as_expected(outcome, expected));
         let cell = format!("{alice} {bob} --input {input}, {} first", first.name());
         failures.extend(wrong.map(|outcome| format!("{cell}: {outcome:?}")));
     }
@@ -98,19 +96,6 @@ fn is_as_expected(outcome: &Trial, expected: Expected) -> bool {
         Expected::Path => outcome.succeeded(),
         Expected::NoPath => !outcome.succeeded() && outcome.took_ms() <= GIVES_UP_MS,
     }
-}
-
-/// Tells what the client does not manage so far: the race where NATs accept, and addresses of the local network.
-fn is_not_yet(alice: Access, bob: Access, input: Input, first: First) -> bool {
-    let race = match (alice, bob) {
-        (Access::Cone | Access::Carrier | Access::Dual, Access::Cone | Access::Carrier | Access::Dual) => {
-            true
-        }
-        (Access::Cone, Access::Restricted) => first == First::Alice,
-        (Access::Restricted, Access::Symmetric) => first == First::Bob,
-        _ => false,
-    };
-    bob == Access::Neighbour || (race && input == Input::Accept && first != First::Both)
 }
 
 fn row(alice: Access, bob: Access, input: Input, first: First, outcomes: &[Trial]) -> String {

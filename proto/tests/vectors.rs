@@ -42,7 +42,7 @@ fn fields(kind: Kind, datagram: &[u8]) -> BTreeMap<String, Value> {
             "zero" => continue,
             "observed" | "peer" | "server" => Value::from(address(raw)),
             "ttl" | "timeout" | "maxblob" | "length" | "index" | "kind" | "code" | "detail"
-            | "retry_after" => Value::from(number),
+            | "retry_after" | "nominate" => Value::from(number),
             _ => Value::from(hex(raw)),
         };
         fields.insert(field.name.to_owned(), value);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roundtable_proto::client::FailReason;
+use roundtable_proto::client::{FailReason, PathKind};
 use roundtable_proto::wire::{OfferId, PeerId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -101,6 +101,8 @@ pub struct Answer {
 pub struct PunchedPath {
     /// The other peer's address on this path, for the socket that the client uses.
     pub peer: SocketAddr,
+    /// How that address became known.
+    pub kind: PathKind,
     /// From a probe to its answer.
     pub round_trip: Duration,
 }

@@ -4,6 +4,8 @@
 //! the protocol's is handed to the application, which sends on the same socket.
 
 mod call;
+mod hops;
+mod hosts;
 mod task;
 
 use std::fmt;
@@ -21,7 +23,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use call::{Answer, Call, CallEvent, IncomingCall, Outcome, PunchedPath};
-pub use roundtable_proto::client::{CallError, FailReason};
+pub use roundtable_proto::client::{CallError, FailReason, PathKind};
 use task::{Command, Ends, Task};
 
 /// Commands that wait for the task, at most; a sender waits then.

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::call::{Answer, Call, CallEvent, IncomingCall, Outcome, PunchedPath};
 use super::{Arrival, Media, Pong, RefusedOffer, Registration};
+use super::{hops, hosts};
 use crate::clock::{Clock, unix_time};
 use crate::seed;
 
@@ -105,6 +106,7 @@ impl Task {
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
         let mut buffer = vec![0; DATAGRAM_BUFFER];
+        self.engine.set_hosts(hosts::of(*self.local.borrow()));
         self.engine.register(self.clock.now());
         loop {
             self.handle_due();
@@ -203,6 +205,7 @@ impl Task {
                 let _nobody_waits = reply.send(self.engine.candidate(now, offer, message.into()));
             }
             Command::Punch { offer, reply } => {
+                self.engine.set_hosts(hosts::of(*self.local.borrow()));
                 let _nobody_waits = reply.send(self.engine.punch(now, offer));
             }
             Command::Ping { reply } => {
@@ -227,6 +230,7 @@ impl Task {
             self.socket = socket;
             self.local.send_replace(local);
         }
+        self.engine.set_hosts(hosts::of(*self.local.borrow()));
         let standing = *self.registration.borrow();
         if matches!(standing, Registration::Registered { .. } | Registration::ServerSilent) {
             self.registration.send_replace(Registration::Asking);
@@ -281,8 +285,8 @@ impl Task {
             Event::CandidatesFailed { offer, reason } => {
                 self.tell(offer, CallEvent::CandidatesFailed(reason))
             }
-            Event::Path { offer, peer, round_trip } => {
-                self.tell(offer, CallEvent::Path(PunchedPath { peer, round_trip }));
+            Event::Path { offer, peer, kind, round_trip } => {
+                self.tell(offer, CallEvent::Path(PunchedPath { peer, kind, round_trip }));
             }
             Event::PunchFailed { offer, reason } => self.tell(offer, CallEvent::PunchFailed(reason)),
             Event::Failed { offer, reason } => self.tell(offer, CallEvent::Ended(Outcome::Failed(reason))),
@@ -346,7 +350,11 @@ impl Task {
         let is_v6 = self.local.borrow().is_ipv6();
         while let Some(transmit) = self.engine.poll_transmit() {
             let to = if is_v6 { mapped(transmit.to) } else { transmit.to };
-            if let Err(error) = self.socket.send_to(&transmit.contents, to).await {
+            let sent = match transmit.hops {
+                None => self.socket.send_to(&transmit.contents, to).await,
+                Some(hops) => hops::send_to(&self.socket, hops, &transmit.contents, to),
+            };
+            if let Err(error) = sent {
                 log::debug!("{} bytes to {}: {error}", transmit.contents.len(), transmit.to);
             }
         }

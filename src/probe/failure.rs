@@ -213,6 +213,10 @@ fn explain(f: &mut fmt::Formatter<'_>, peer: PeerId, sealing: Sealing, reason: F
             "the answer of {peer} does not open: {error} ({}). Somebody between the two may have changed it",
             error.name()
         ),
+        FailReason::NoCommonFamily => {
+            write!(f, "no direct path: {reason}; a relay (TURN) that has both is needed")
+        }
+        FailReason::PeerGone => write!(f, "no direct path: {reason}; has {peer} ended since?"),
         FailReason::Refused(_)
         | FailReason::RefusedUnknown(_)
         | FailReason::NotAcknowledged

@@ -32,7 +32,10 @@ pub(super) async fn follow(report: &Report, call: &mut Call, patience: Duration)
 }
 
 pub(super) fn show_path(report: &Report, offer: &str, path: PunchedPath) {
-    let PunchedPath { peer, round_trip } = path;
-    let fields = json!({ "offer": offer, "peer": peer.to_string(), "round_trip_ms": millis(round_trip) });
+    let PunchedPath { peer, kind, round_trip } = path;
+    let (kind, family) = (kind.name(), if peer.is_ipv4() { "ipv4" } else { "ipv6" });
+    let fields = json!({
+        "offer": offer, "peer": peer.to_string(), "kind": kind, "family": family, "round_trip_ms": millis(round_trip),
+    });
     report.step("path", fields, &format!("direct path to {peer}, {}", shown(round_trip)));
 }

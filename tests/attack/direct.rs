@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use roundtable_signalling::proto::client::{Counters, DropReason};
 use roundtable_signalling::proto::wire::{
-    Ack, Address, Arrived, BlobKind, Challenge, Cookie, Digest, Frame, Keepalive, Kind, OfferId, PeerId,
-    Pong, Probe, ProbeReply, PunchNow, Refusal, Registered, Relayed, RelayedHead, Session, Ticket, Token,
-    TransactionId, Unregister, Zeros,
+    Ack, Address, Arrived, BlobKind, Challenge, Cookie, Digest, Flag, Frame, Keepalive, Kind, OfferId,
+    PeerId, Pong, Probe, ProbeReply, PunchNow, Refusal, Registered, Relayed, RelayedHead, Session, Ticket,
+    Token, TransactionId, Unregister, Zeros,
 };
 use tokio::net::UdpSocket;
 
@@ -101,7 +101,9 @@ impl Words {
                 Frame::RelayedAck(Ack::new(session, offer, BlobKind::Offer, Arrived(u64::MAX)))
             }
             Kind::PunchNow => Frame::PunchNow(PunchNow { session, offer, peer: observed, token }),
-            Kind::Probe => Frame::Probe(Probe { offer, token, transaction, zero: Zeros::ZERO }),
+            Kind::Probe => {
+                Frame::Probe(Probe { offer, token, transaction, nominate: Flag::NO, zero: Zeros::ZERO })
+            }
             Kind::ProbeReply => Frame::ProbeReply(ProbeReply { offer, token, transaction, observed }),
             Kind::Error => {
                 let (code, kind) = (1 + random.below(16) as u16, random.pick(&KINDS).number());

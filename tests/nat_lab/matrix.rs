@@ -51,9 +51,7 @@ fn cells(alice: Access, bob: Access, input: Input, expected: Expected) -> Vec<St
         let mut outcomes = trial::many(&lab, trials);
         outcomes.sort_by(|one, other| one.took_ms().total_cmp(&other.took_ms()));
         row += &format!(" {} |", summary(&outcomes));
-        let wrong = outcomes
-            .iter()
-            .filter(|outcome| !is_as_expected(outcome, expected) && !is_not_yet(alice, bob, input, first));
+        let wrong = outcomes.iter().filter(|outcome| !is_as_expected(outcome, expected));
         let cell = format!("{alice} {bob} --input {input}, {} first", first.name());
         failures.extend(wrong.map(|outcome| format!("{cell}: {outcome:?}")));
     }
@@ -84,20 +82,6 @@ fn is_as_expected(outcome: &Trial, expected: Expected) -> bool {
         Expected::Path => outcome.succeeded(),
         Expected::NoPath => !outcome.succeeded() && outcome.took_ms() <= GIVES_UP_MS,
     }
-}
-
-/// Tells what the client does not manage so far: the race where NATs accept (without a skew it is won unless the machine is
-/// busy), and addresses of the local network.
-fn is_not_yet(alice: Access, bob: Access, input: Input, first: First) -> bool {
-    let race = match (alice, bob) {
-        (Access::Cone | Access::Carrier | Access::Dual, Access::Cone | Access::Carrier | Access::Dual) => {
-            true
-        }
-        (Access::Cone, Access::Restricted) => first != First::Bob,
-        (Access::Restricted, Access::Symmetric) => first != First::Alice,
-        _ => false,
-    };
-    bob == Access::Neighbour || (race && input == Input::Accept)
 }
 
 /// Says how many calls found a path, and after how long in the median.

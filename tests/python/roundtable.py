@@ -64,6 +64,7 @@ REASSEMBLIES_MAX = 16
 REASSEMBLIES_PER_PEER = 4
 FINISHED_MAX = 256
 PROBE_INTERVAL = 50
+HOSTS_MARK = b"\0RT\x01"
 PROBE_TIME = 5_000
 
 # A number that stands in the text of section 5.
@@ -235,6 +236,7 @@ _IDENTIFIER = _opaque(32, zero_allowed=False)
 _DIGEST = _opaque(8)
 _SIGNATURE = _opaque(64)
 _ADDRESS = FieldType(19, _parse_address, build_address)
+_FLAG = _uint(1, allowed=lambda value: value in (0, 1))
 _U8, _U16, _U32 = _uint(1), _uint(2), _uint(4)
 _ACK_KIND = _uint(1, allowed=lambda value: value in (Kind.OFFER, Kind.ANSWER, Kind.CANDIDATE))
 _BITMAP = _uint(8, allowed=lambda value: value != 0)
@@ -278,7 +280,8 @@ LAYOUT: dict[Kind, tuple[tuple[str, FieldType], ...]] = {
     Kind.RELAYED_ACK: _ACK_FIELDS,
     Kind.PUNCH: (("session", _SESSION), ("offer", _OFFER), ("zero", _zero(106))),
     Kind.PUNCH_NOW: (("session", _SESSION), ("offer", _OFFER), ("peer", _ADDRESS), ("token", _TOKEN)),
-    Kind.PROBE: (("offer", _OFFER), ("token", _TOKEN), ("transaction", _TRANSACTION), ("zero", _zero(19))),
+    Kind.PROBE: (("offer", _OFFER), ("token", _TOKEN), ("transaction", _TRANSACTION),
+                 ("nominate", _FLAG), ("zero", _zero(18))),
     Kind.PROBE_REPLY: (("offer", _OFFER), ("token", _TOKEN), ("transaction", _TRANSACTION), ("observed", _ADDRESS)),
     Kind.ERROR: (("reference", _REFERENCE), ("code", _U16), ("kind", _U8), ("detail", _U8), ("retry_after", _U32)),
 }
@@ -749,11 +752,17 @@ class Punch:
     until: float = NEVER  # when punching has failed
     transactions: set[bytes] = field(default_factory=set)  # of the PROBEs sent
     path: Optional[Address] = None
+    proved: set[Address] = field(default_factory=set)  # addresses whose PROBE_REPLY has come
+    nominated: Optional[Address] = None  # the path that the caller has chosen
+    nominations: set[bytes] = field(default_factory=set)  # transactions of the PROBEs that nominate it
 
     def stop(self) -> None:
         self.wanted = False
         self.request_at = self.probe_at = self.until = NEVER
         self.transactions.clear()
+        self.nominations.clear()
+        self.proved.clear()
+        self.nominated = None
 
 
 @dataclass
@@ -1063,11 +1072,16 @@ class Client:
 
     def _poll_probes(self, now: float, call: Call) -> None:
         punch = call.punch
-        if now >= punch.until:
+        if now >= punch.until and punch.proved:
+            # The path holds, though the caller's choice was lost.
+            source = punch.nominated if punch.nominated in punch.proved else min(punch.proved)
+            self._take_path(call, source, source)
+        elif now >= punch.until:
             self._fail_punch(call, "no_path")
         elif now >= punch.probe_at:
-            assert punch.peer is not None
-            self._probe(call, punch.peer)
+            target = punch.nominated or punch.peer
+            assert target is not None
+            self._probe(call, target)
             punch.probe_at = now + PROBE_INTERVAL
 
     def _poll_finished(self, now: float) -> None:
@@ -1381,7 +1395,9 @@ class Client:
         call.candidates_ack_at = min(call.candidates_ack_at, now + ACK_DELAY)
         if news:
             call.candidates_seen |= bit
-            self._emit("candidate", offer=call.offer, index=index, blob=payload)
+            # The other peer's own addresses (section 8) are for those that probe them: this client does not.
+            if not payload.startswith(HOSTS_MARK):
+                self._emit("candidate", offer=call.offer, index=index, blob=payload)
 
     def _on_ack(self, now: float, frame: Frame) -> None:
         call = self.calls.get(frame["offer"])
@@ -1464,6 +1480,8 @@ class Client:
             return  # a repeat: it starts nothing anew
         self.last_heard = now
         punch.token, punch.peer, punch.path = frame["token"], frame["peer"], None
+        punch.nominated = None
+        punch.proved.clear()
         if punch.peer is None or punch.peer.version not in self.families:
             self._fail_punch(call, "no_address")
             return
@@ -1477,7 +1495,11 @@ class Client:
     def _probe(self, call: Call, address: Address) -> None:
         transaction = self._token16()
         call.punch.transactions.add(transaction)
-        self._send_to(address, Kind.PROBE, offer=call.offer, token=call.punch.token, transaction=transaction)
+        nominate = int(call.caller and call.punch.nominated is not None)
+        if nominate:
+            call.punch.nominations.add(transaction)
+        self._send_to(address, Kind.PROBE, offer=call.offer, token=call.punch.token, transaction=transaction,
+                      nominate=nominate)
 
     def _on_peer_frame(self, now: float, frame: Frame, source: Address) -> None:
         """PROBE and PROBE_REPLY, from whatever address."""
@@ -1489,12 +1511,26 @@ class Client:
             self.last_heard = now
             self._send_to(source, Kind.PROBE_REPLY, offer=call.offer, token=punch.token,
                           transaction=frame["transaction"], observed=source)
-            if punch.probe_at != NEVER and source != punch.peer:
+            if punch.probe_at == NEVER:
+                return
+            if frame["nominate"] and not call.caller:
+                punch.nominated = source
+                if source in punch.proved:
+                    self._take_path(call, source, source)
+                    return
+            if source not in (punch.peer, punch.nominated) and source not in punch.proved:
                 self._probe(call, source)  # one PROBE for each that comes, so that nobody is flooded
         elif frame["transaction"] in punch.transactions:
-            punch.stop()
-            punch.path = source
-            self._emit("path", offer=call.offer, address=source, observed=frame["observed"])
+            punch.proved.add(source)
+            if call.caller and punch.nominated is None:
+                punch.nominated, punch.probe_at = source, now
+            elif punch.nominated == source and (not call.caller or frame["transaction"] in punch.nominations):
+                self._take_path(call, source, frame["observed"])
+
+    def _take_path(self, call: Call, source: Address, observed: Optional[Address]) -> None:
+        call.punch.stop()
+        call.punch.path = source
+        self._emit("path", offer=call.offer, address=source, observed=observed)
 
     # ---- errors (sections 6 and 9) ---------------------------------------------------------------
 

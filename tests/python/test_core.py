@@ -33,7 +33,9 @@ SERVER = Address("198.51.100.1", 3478)
 PROXY = Address("203.0.113.9", 4000)
 SPEC = Path(__file__).resolve().parents[2] / "proto" / "SPEC.md"
 #: Constants of section 10 that test_sealing.py and test_peer_address.py check.
-NOT_HERE = {"OFFER_WINDOW", "OFFERS_REMEMBERED", "OFFERS_PER_SENDER", "PEER_ADDRESS_MAX", "SERVERS_MAX", "SERVER_PORT"}
+NOT_HERE = {"OFFER_WINDOW", "OFFERS_REMEMBERED", "OFFERS_PER_SENDER", "PEER_ADDRESS_MAX", "SERVERS_MAX", "SERVER_PORT",
+            "OPENING_TIME", "OPENING_MARGIN", "OPENING_HOPS", "HOSTS_MAX", "CHECKS_MAX", "CHECK_APART", "HOST_INTERVAL",
+            "HOST_PROBES", "NOMINATE_WAIT"}  # this client names no addresses of its own and tries none
 
 
 class FakeServer:
@@ -280,6 +282,7 @@ class CodecTest(unittest.TestCase):
             "server": Address("192.0.2.2", 1066),
             "peer": Address("2001:db8::1", 65535), "ttl": 1, "timeout": 2, "maxblob": 3, "digest": bytes(8),
             "index": 0, "kind": 6, "bitmap": 1 << 63, "token": one, "code": 999, "detail": 255, "retry_after": 5,
+            "nominate": 1,
         }
         result = []
         for kind, layout in rt.LAYOUT.items():
@@ -833,7 +836,8 @@ class PunchTest(Pair):
             if data[3] == Kind.PUNCH_NOW and to == Address("192.0.2.2", 5000) and lost[0]:
                 lost[0] -= 1
                 return True
-            return to == Address("192.0.2.2", 5000) and data[3] == Kind.PROBE  # its NAT is still closed
+            # Its NAT is closed until it starts, too.
+            return to == Address("192.0.2.2", 5000) and data[3] == Kind.PROBE and bool(lost[0])
 
         net.drop = drop
         a.punch(net.now, offer)
@@ -858,13 +862,19 @@ class PunchTest(Pair):
         a.handle_datagram(net.now, rt.encode(Kind.PUNCH_NOW, session=a.session, offer=offer, token=token,
                                              peer=Address("192.0.2.2", 5000)), SERVER)
         a.poll(net.now)
-        a.handle_datagram(net.now, rt.encode(Kind.PROBE, offer=offer, token=token, transaction=b"x" * 16), there)
+        a.handle_datagram(net.now, rt.encode(Kind.PROBE, offer=offer, token=token, transaction=b"x" * 16,
+                                             nominate=0), there)
         answer = [(rt.decode(data), to) for data, to in a.poll(net.now)]
         self.assertEqual([(frame.kind, to) for frame, to in answer],
                          [(Kind.PROBE_REPLY, there), (Kind.PROBE, there)])
         reply = rt.encode(Kind.PROBE_REPLY, offer=offer, token=token, transaction=answer[1][0]["transaction"],
                           observed=None)
         a.handle_datagram(net.now, reply, there)
+        self.assertEqual(a.events(), [])
+        nominating = next(rt.decode(data) for data, to in a.poll(net.now) if to == there)
+        self.assertEqual((nominating.kind, nominating["nominate"]), (Kind.PROBE, 1))
+        a.handle_datagram(net.now, rt.encode(Kind.PROBE_REPLY, offer=offer, token=token, observed=None,
+                                             transaction=nominating["transaction"]), there)
         self.assertEqual([(e.name, e["address"]) for e in a.events()], [("path", there)])
 
 

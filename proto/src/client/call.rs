@@ -7,11 +7,13 @@ use std::time::Duration;
 use super::callee::{Callee, Delivered, Received, Stage};
 use super::caller::{Caller, Heard as Answer};
 use super::candidates::{Heard, Spoken};
+use super::constants::{OPENING_MARGIN, OPENING_TIME};
 use super::counters::DropReason;
 use super::event::{CallError, Event, FailReason};
+use super::hosts;
 use super::link::Link;
 use super::output::Output;
-use super::punch::{Proved, Punch, Started};
+use super::punch::{Order, Proved, Punch, Started};
 use super::rtt::Rtt;
 use super::sealing::{Seal, Sealing};
 use crate::Instant;
@@ -34,6 +36,10 @@ pub(super) struct Call {
     pub(super) spoken: Spoken,
     pub(super) heard: Heard,
     pub(super) punch: Punch,
+    /// Whether the other peer has been told this host's own addresses.
+    pub(super) hosts_told: bool,
+    /// The other host's own addresses, once it has told them.
+    peer_hosts: Option<Vec<SocketAddr>>,
 }
 
 /// Which side of the call this client is.
@@ -52,6 +58,10 @@ pub(super) struct Context<'a> {
     /// Bytes of the largest blob that the server relays.
     pub(super) blob_max: usize,
     pub(super) server_rtt: Rtt,
+    /// Where the server sees this client.
+    pub(super) observed: Option<SocketAddr>,
+    /// Where this host can be reached directly.
+    pub(super) hosts: &'a [SocketAddr],
     pub(super) sealing: &'a mut Sealing,
     pub(super) out: &'a mut Output,
     pub(super) random: &'a mut Generator,
@@ -96,6 +106,8 @@ impl Call {
             spoken: Spoken::new(),
             heard: Heard::new(),
             punch: Punch::Idle,
+            hosts_told: false,
+            peer_hosts: None,
         }
     }
 
@@ -122,6 +134,26 @@ impl Call {
 
     /// Takes a candidate of the application's.
     pub(super) fn speak(&mut self, message: Vec<u8>, cx: &mut Context<'_>) -> Result<(), CallError> {
+        if hosts::is_marked(&message) {
+            return Err(CallError::Reserved);
+        }
+        self.push_candidate(message, cx)?;
+        self.spoken.applications += 1;
+        Ok(())
+    }
+
+    /// Tells the other peer this host's own addresses, once.
+    pub(super) fn tell_hosts(&mut self, cx: &mut Context<'_>) {
+        if self.hosts_told {
+            return;
+        }
+        if let Some(message) = hosts::write(cx.hosts) {
+            // A call that has had all its candidates is punched without these.
+            self.hosts_told = self.push_candidate(message, cx).is_ok();
+        }
+    }
+
+    fn push_candidate(&mut self, message: Vec<u8>, cx: &mut Context<'_>) -> Result<(), CallError> {
         let seal = &self.seal;
         self.spoken.push(message, |number, message| seal.seal_candidate(number, message, cx.sealing))
     }
@@ -223,8 +255,18 @@ impl Call {
         if let Some(message) =
             self.heard.take(cx.now, relayed, |blob| self.seal.open_candidate(number, blob))?
         {
+            if hosts::is_marked(&message) {
+                return self.take_hosts(&message, cx);
+            }
             cx.out.event(Event::Candidate { offer, number, message });
         }
+        Ok(Fate::Open)
+    }
+
+    fn take_hosts(&mut self, message: &[u8], cx: &Context<'_>) -> Result<Fate, DropReason> {
+        let peers = hosts::read(message)?;
+        self.punch.take_hosts(cx.now, &peers, cx.hosts, cx.observed);
+        self.peer_hosts = Some(peers);
         Ok(Fate::Open)
     }
 
@@ -266,10 +308,35 @@ impl Call {
 
     /// Takes a PUNCH_NOW.
     pub(super) fn punch_now(&mut self, order: &PunchNow, cx: &mut Context<'_>) -> Result<Fate, DropReason> {
-        if self.punch.start(cx.now, order)? == Started::Nowhere {
-            cx.out.event(Event::PunchFailed { offer: self.offer, reason: FailReason::NoPath });
+        let controlling = match self.role {
+            Role::Caller(_) => true,
+            Role::Callee(_) => false,
+        };
+        let opening = self.opening(cx);
+        let ours = Order { controlling, opening, observed: cx.observed, hosts: cx.hosts };
+        match self.punch.start(cx.now, order, &ours)? {
+            Started::Yes => {
+                if let Some(peers) = &self.peer_hosts {
+                    self.punch.take_hosts(cx.now, peers, cx.hosts, cx.observed);
+                }
+                self.tell_hosts(cx);
+            }
+            Started::Before => {}
+            Started::Nowhere => {
+                let reason = FailReason::NoCommonFamily;
+                cx.out.event(Event::PunchFailed { offer: self.offer, reason });
+            }
         }
         Ok(Fate::Open)
+    }
+
+    /// Returns how long PROBEs have a low hop limit: longer than the other peer's PUNCH_NOW may come later, which is at
+    /// most its round trip to the server. SPEC 8
+    fn opening(&self, cx: &Context<'_>) -> Duration {
+        if !self.rtt.is_measured() || !cx.server_rtt.is_measured() {
+            return OPENING_TIME;
+        }
+        (self.rtt.mean().saturating_sub(cx.server_rtt.mean()) + OPENING_MARGIN).min(OPENING_TIME)
     }
 
     /// Takes a PROBE.
@@ -279,7 +346,9 @@ impl Call {
         probe: &Probe,
         cx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        self.punch.probed(cx.now, from, probe, cx.random, cx.out)
+        let proved = self.punch.probed(cx.now, from, probe, cx.out)?;
+        self.tell_path(proved, cx);
+        Ok(())
     }
 
     /// Takes a PROBE_REPLY.
@@ -289,10 +358,15 @@ impl Call {
         reply: &ProbeReply,
         cx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        if let Some(Proved { peer, round_trip }) = self.punch.answered(cx.now, from, reply)? {
-            cx.out.event(Event::Path { offer: self.offer, peer, round_trip });
-        }
+        let proved = self.punch.answered(cx.now, from, reply)?;
+        self.tell_path(proved, cx);
         Ok(())
+    }
+
+    fn tell_path(&self, proved: Option<Proved>, cx: &mut Context<'_>) {
+        if let Some(Proved { peer, kind, round_trip }) = proved {
+            cx.out.event(Event::Path { offer: self.offer, peer, kind, round_trip });
+        }
     }
 
     /// Sends again what is not acknowledged: the server knows this client again.
@@ -334,8 +408,13 @@ impl Call {
 
     /// Does what time alone demands.
     pub(super) fn expire(&mut self, cx: &mut Context<'_>) -> Fate {
-        if let Some(reason) = self.punch.expire(cx.now) {
-            cx.out.event(Event::PunchFailed { offer: self.offer, reason });
+        match self.punch.expire(cx.now) {
+            Ok(proved) => self.tell_path(proved, cx),
+            Err(reason) => {
+                let silent = reason == FailReason::NoPath && self.is_peer_silent();
+                let reason = if silent { FailReason::PeerGone } else { reason };
+                cx.out.event(Event::PunchFailed { offer: self.offer, reason });
+            }
         }
         if self.deadline <= cx.now && !(self.punch.is_probing() && self.is_settled()) {
             let reason = match &self.role {
@@ -355,6 +434,14 @@ impl Call {
             self.spoken.flight.expire(cx.now, &self.rtt);
         }
         Fate::Open
+    }
+
+    /// Tells whether the other peer has neither acknowledged nor sent addresses: a client with addresses does both.
+    fn is_peer_silent(&self) -> bool {
+        self.hosts_told
+            && !self.spoken.flight.is_complete()
+            && self.peer_hosts.is_none()
+            && !self.punch.is_heard()
     }
 
     /// Tells whether offer and answer have both been delivered, as far as this side knows.

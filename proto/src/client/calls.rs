@@ -79,6 +79,11 @@ impl Calls {
         self.open.get_mut(&offer)
     }
 
+    /// The own addresses are others now: each call tells them anew.
+    pub(super) fn hosts_changed(&mut self) {
+        self.open.values_mut().for_each(|call| call.hosts_told = false);
+    }
+
     /// Tells whether a call is under way.
     pub(super) fn is_open(&self, offer: &OfferId) -> bool {
         self.open.contains_key(offer)

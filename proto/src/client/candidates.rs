@@ -13,6 +13,8 @@ use crate::wire::{Arrived, Digest, FRAGMENT, Relayed};
 #[derive(Debug)]
 pub(super) struct Spoken {
     messages: Vec<Vec<u8>>,
+    /// How many of them are the application's.
+    pub(super) applications: usize,
     /// Which of them are under way.
     pub(super) flight: Flight,
 }
@@ -27,7 +29,7 @@ pub(super) struct Heard {
 
 impl Spoken {
     pub(super) fn new() -> Self {
-        Self { messages: Vec::new(), flight: Flight::new(0) }
+        Self { messages: Vec::new(), applications: 0, flight: Flight::new(0) }
     }
 
     /// Takes a message to be sent, as it is once it is sealed under its number.
@@ -57,9 +59,9 @@ impl Spoken {
         self.messages.get(usize::from(number)).map_or(&[], Vec::as_slice)
     }
 
-    /// Gives up what has not been acknowledged. Returns whether there was any.
+    /// Gives up what has not been acknowledged. Returns whether the application is to know.
     pub(super) fn give_up(&mut self) -> bool {
-        let any = !self.flight.is_complete();
+        let any = !self.flight.is_complete() && self.applications > 0;
         self.flight.abandon();
         any
     }

@@ -76,6 +76,25 @@ pub const CANDIDATES_MAX: usize = FRAGMENTS_MAX;
 pub const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 /// After which punching has failed. SPEC 8
 pub const PROBE_TIME: Duration = Duration::from_secs(5);
+/// For which the first PROBEs to an IPv4 address have a low hop limit, at most: they open the own NAT and die before the
+/// other one, which might take them for its own. SPEC 8
+pub const OPENING_TIME: Duration = Duration::from_millis(500);
+/// Added to the other peer's round trip to the server, where that is known, for the same purpose. SPEC 8
+pub const OPENING_MARGIN: Duration = Duration::from_millis(50);
+/// That hop limit: it leaves a NAT and a carrier's behind it. SPEC 8
+pub const OPENING_HOPS: u8 = 3;
+/// Addresses that a peer names for itself, at most. SPEC 8
+pub const HOSTS_MAX: usize = 8;
+/// Addresses of the other peer that are tried, at most: named by it, by the server, and those that its PROBEs come from.
+pub const CHECKS_MAX: usize = 16;
+/// Between the first PROBEs to different addresses. RFC 8445 section 14.2
+pub const CHECK_APART: Duration = Duration::from_millis(5);
+/// Between PROBEs to an address that the other peer named. SPEC 8
+pub const HOST_INTERVAL: Duration = Duration::from_millis(100);
+/// PROBEs to such an address, at most: it may be anybody's. SPEC 8
+pub const HOST_PROBES: u32 = 20;
+/// How long the caller waits for a better path after the first is proved. SPEC 8
+pub const NOMINATE_WAIT: Duration = Duration::from_millis(150);
 /// PROBEs whose answer is still recognised; the oldest are forgotten first.
 pub const PROBES_MAX: usize = 128;
 

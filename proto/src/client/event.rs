@@ -124,6 +124,8 @@ pub enum Event {
         offer: OfferId,
         /// The other peer's address on this path.
         peer: SocketAddr,
+        /// How this client knows that address.
+        kind: PathKind,
         /// From a PROBE to its answer.
         round_trip: Duration,
     },
@@ -148,6 +150,29 @@ pub enum Event {
         /// The other peer's offer.
         to: OfferId,
     },
+}
+
+/// How the other peer's address on a path became known. SPEC 8
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    /// The other peer named it: one of its host's own (RFC 8445: host candidate).
+    Host,
+    /// The server sees the other peer there (RFC 8445: server-reflexive candidate).
+    Observed,
+    /// The other peer's probes came from there (RFC 8445: peer-reflexive candidate).
+    Learned,
+}
+
+impl PathKind {
+    /// Returns the name that RFC 8839 gives it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Observed => "srflx",
+            Self::Learned => "prflx",
+        }
+    }
 }
 
 /// Why the server refuses.
@@ -190,8 +215,12 @@ pub enum FailReason {
     ServerSilent,
     /// The client is not, or no longer, registered.
     Unregistered,
-    /// No PROBE was answered in time.
+    /// No PROBE was answered in time: a NAT gives each destination another port, or a firewall stops UDP.
     NoPath,
+    /// The peers have no address family in common.
+    NoCommonFamily,
+    /// Nothing was heard of the other peer, neither directly nor through the server.
+    PeerGone,
     /// The call was over before punching was.
     CallOver,
 }
@@ -220,6 +249,8 @@ impl fmt::Display for FailReason {
             Self::ServerSilent => f.write_str("the server is silent"),
             Self::Unregistered => f.write_str("not registered"),
             Self::NoPath => f.write_str("no probe was answered"),
+            Self::NoCommonFamily => f.write_str("one peer has only IPv4, the other only IPv6"),
+            Self::PeerGone => f.write_str("nothing was heard of the other peer"),
             Self::CallOver => f.write_str("the call was over before"),
         }
     }
@@ -302,6 +333,8 @@ pub enum CallError {
     },
     /// Nothing can be sealed to the other peer's key.
     BadKey,
+    /// The message begins like those of the library itself, with [`HOSTS_MARK`](super::HOSTS_MARK).
+    Reserved,
     /// The call has had [`CANDIDATES_MAX`](super::CANDIDATES_MAX) candidates.
     TooMany,
 }
@@ -319,6 +352,9 @@ impl fmt::Display for CallError {
                 write!(f, "the message has {had} bytes once sealed, at most {limit} are allowed")
             }
             Self::BadKey => f.write_str("nothing can be sealed to the other peer's key"),
+            Self::Reserved => {
+                f.write_str("the message begins with the bytes 00 52 54 01, which are reserved")
+            }
             Self::TooMany => write!(f, "the call has had {} candidates", super::CANDIDATES_MAX),
         }
     }

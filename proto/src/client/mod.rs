@@ -10,12 +10,14 @@ mod callee;
 mod caller;
 mod calls;
 mod candidates;
+mod checks;
 mod constants;
 mod counters;
 mod dispatch;
 mod event;
 mod finished;
 mod flight;
+mod hosts;
 mod incoming;
 mod link;
 mod outgoing;
@@ -33,7 +35,8 @@ use std::net::SocketAddr;
 
 pub use constants::*;
 pub use counters::{Counters, DropReason};
-pub use event::{CallError, Event, FailReason, OfferError, RefusalCode};
+pub use event::{CallError, Event, FailReason, OfferError, PathKind, RefusalCode};
+pub use hosts::HOSTS_MARK;
 pub use output::Transmit;
 
 use self::call::{Call, Context};
@@ -95,6 +98,8 @@ pub struct Client {
     registration: Registration,
     calls: Calls,
     pinging: Pinging,
+    /// Where this host can be reached directly.
+    hosts: Vec<SocketAddr>,
     sealing: Sealing,
     random: Generator,
     out: Output,
@@ -112,6 +117,7 @@ impl Client {
             sealing: Sealing::new(now, &config.identity, config.unix_time, entropy),
             registration: Registration::new(now, config.identity, Address::from(config.known_as)),
             pinging: Pinging::default(),
+            hosts: Vec::new(),
             random: Generator::new(seed.key(CLIENT_PURPOSE)),
             out: Output::new(config.server),
         }
@@ -243,8 +249,19 @@ impl Client {
     pub fn punch(&mut self, now: Instant, offer: OfferId) -> Result<(), CallError> {
         self.command(now, offer, |call, cx| {
             call.punch.ask(cx.now);
+            call.tell_hosts(cx);
             Ok(())
         })
+    }
+
+    /// Names the addresses at which the socket can be reached on this host's own interfaces: told to the other peer once
+    /// a call is punched, at most [`HOSTS_MAX`] of them. Without any, only the address that the server sees is tried. SPEC 8
+    pub fn set_hosts(&mut self, mut hosts: Vec<SocketAddr>) {
+        hosts.truncate(HOSTS_MAX);
+        if self.hosts != hosts {
+            self.hosts = hosts;
+            self.calls.hosts_changed();
+        }
     }
 
     /// Sets the date anew, in Unix seconds. It runs with the engine's time, which may stand still while the host sleeps,
@@ -306,6 +323,8 @@ impl Client {
             patience: self.registration.terms().timeout + OFFER_MARGIN,
             blob_max: self.registration.terms().maxblob,
             server_rtt: self.registration.rtt,
+            observed: self.registration.observed(),
+            hosts: &self.hosts,
             sealing: &mut self.sealing,
             out: &mut self.out,
             random: &mut self.random,
@@ -318,17 +337,17 @@ impl Client {
         let (frame, turn) =
             registration.poll(*now, random).or_else(|| pinging.poll(*now, &registration.rtt, random))?;
         self.out.counters.count_turn(turn);
-        Some(Transmit { to: self.server, contents: frame.to_vec() })
+        Some(Transmit { to: self.server, contents: frame.to_vec(), hops: None })
     }
 
     fn poll_call(&mut self) -> Option<Transmit> {
         let (calls, mut cx) = self.split();
         let (to, contents, turn) = calls.poll(&mut cx)?;
         self.out.counters.count_turn(turn);
-        let to = match to {
-            To::Server => self.server,
-            To::Peer(peer) => peer,
+        let (to, hops) = match to {
+            To::Server => (self.server, None),
+            To::Peer(peer, hops) => (peer, hops),
         };
-        Some(Transmit { to, contents })
+        Some(Transmit { to, contents, hops })
     }
 }

@@ -15,6 +15,8 @@ pub struct Transmit {
     pub to: SocketAddr,
     /// The bytes, at most [`DATAGRAM_MAX`](crate::wire::DATAGRAM_MAX).
     pub contents: Vec<u8>,
+    /// IP's time to live or hop limit of this datagram alone; `None`: the socket's own. SPEC 8
+    pub hops: Option<u8>,
 }
 
 /// The queues towards the application and the socket.
@@ -47,11 +49,15 @@ impl Output {
 
     /// Answers `to`, unless too much waits already.
     pub(super) fn reply(&mut self, to: SocketAddr, frame: &Frame<'_>) {
+        self.push(Transmit { to, contents: frame.to_vec(), hops: None });
+    }
+
+    fn push(&mut self, transmit: Transmit) {
         if self.replies.len() >= REPLIES_MAX {
             self.counters.replies_lost += 1;
             return;
         }
-        self.replies.push_back(Transmit { to, contents: frame.to_vec() });
+        self.replies.push_back(transmit);
     }
 
     /// Answers the server.

@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::constants::{PROBE_INTERVAL, PROBE_TIME, PROBES_MAX};
+use super::checks::{Check, Checks, Rank};
+use super::constants::{NOMINATE_WAIT, OPENING_HOPS, PROBE_INTERVAL, PROBE_TIME, PROBES_MAX};
 use super::counters::DropReason;
-use super::event::FailReason;
+use super::event::{FailReason, PathKind};
 use super::flight::Turn;
 use super::output::Output;
 use super::rtt::Rtt;
 use crate::Instant;
 use crate::keyed::Generator;
-use crate::wire::{Address, Frame, OfferId, Probe, ProbeReply, PunchNow, Token, TransactionId, Zeros};
+use crate::wire::{Address, Flag, Frame, OfferId, Probe, ProbeReply, PunchNow, Token, TransactionId, Zeros};
 
 /// The life of one call's direct path.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(super) enum Punch {
     /// Looking for a path.
     Probing(Probing),
     /// A path was proved, or none was found. The peer's probes are answered on.
-    Over { token: Token, peer: Address, since: Instant },
+    Over { token: Token, peer: Address, since: Instant, heard: bool },
 }
 
 /// PUNCH and its repeats.
@@ -39,18 +40,55 @@ pub(super) struct Asking {
 #[derive(Debug)]
 pub(super) struct Probing {
     token: Token,
-    peer: SocketAddr,
-    next: Instant,
+    /// What the PUNCH_NOW named.
+    observed: SocketAddr,
+    /// The caller chooses the path.
+    controlling: bool,
+    /// Both peers may be behind one NAT.
+    same_network: bool,
+    /// The other peer has named its own addresses.
+    hosts_known: bool,
+    /// PROBEs have a low hop limit until then, or until the other peer is heard.
+    opening: Instant,
+    heard: bool,
     until: Instant,
-    sent: VecDeque<(TransactionId, Instant)>,
+    checks: Checks,
+    /// The path that the caller has chosen.
+    nominated: Option<SocketAddr>,
+    /// When the caller chooses, at the latest.
+    choose: Option<Instant>,
+    /// When the nominated path is probed next.
+    next: Option<Instant>,
+    sent: VecDeque<Sent>,
     /// Goes on, if this side asked: the other peer's PUNCH_NOW may have been lost.
     asking: Option<Asking>,
+}
+
+/// A PROBE that may still be answered.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    transaction: TransactionId,
+    at: Instant,
+    nominates: bool,
+}
+
+/// What this side knows when a PUNCH_NOW comes.
+pub(super) struct Order<'a> {
+    /// This side is the caller.
+    pub(super) controlling: bool,
+    /// How long PROBEs have a low hop limit.
+    pub(super) opening: Duration,
+    /// Where the server sees this client.
+    pub(super) observed: Option<SocketAddr>,
+    /// This host's own addresses.
+    pub(super) hosts: &'a [SocketAddr],
 }
 
 /// A proved path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Proved {
     pub(super) peer: SocketAddr,
+    pub(super) kind: PathKind,
     pub(super) round_trip: Duration,
 }
 
@@ -61,7 +99,7 @@ pub(super) enum Started {
     Yes,
     /// It repeats an earlier one.
     Before,
-    /// It names no address: punching has failed.
+    /// It names no address that this host can reach: punching has failed.
     Nowhere,
 }
 
@@ -90,7 +128,12 @@ impl Punch {
     }
 
     /// Takes a PUNCH_NOW: starts probing at once.
-    pub(super) fn start(&mut self, now: Instant, order: &PunchNow) -> Result<Started, DropReason> {
+    pub(super) fn start(
+        &mut self,
+        now: Instant,
+        order: &PunchNow,
+        ours: &Order<'_>,
+    ) -> Result<Started, DropReason> {
         let Some(peer) = order.peer.socket_addr().filter(|peer| peer.port() != 0) else {
             if !self.is_under_way() {
                 return Err(DropReason::Phase);
@@ -98,24 +141,74 @@ impl Punch {
             *self = Self::Idle;
             return Ok(Started::Nowhere);
         };
-        let (sent, asking) = match self {
+        let (before, asking) = match self {
             Self::Probing(probing) if probing.token == order.token => {
-                if probing.peer == peer {
+                if probing.observed == peer {
                     return Ok(Started::Before);
                 }
-                (std::mem::take(&mut probing.sent), probing.asking)
+                let asking = probing.asking;
+                (Some((std::mem::take(&mut probing.sent), std::mem::take(&mut probing.checks))), asking)
             }
-            Self::Over { token, peer, since }
+            Self::Over { token, peer, since, .. }
                 if *token == order.token && *peer == order.peer && now < *since + PROBE_TIME =>
             {
                 return Ok(Started::Before);
             }
-            Self::Asking(asking) => (VecDeque::new(), Some(*asking)),
-            Self::Idle | Self::Probing(_) | Self::Over { .. } => (VecDeque::new(), None),
+            Self::Asking(asking) => (None, Some(*asking)),
+            Self::Idle | Self::Probing(_) | Self::Over { .. } => (None, None),
         };
-        let (token, until) = (order.token, now + PROBE_TIME);
-        *self = Self::Probing(Probing { token, peer, next: now, until, sent, asking });
+        let (sent, mut checks) = before.unwrap_or_default();
+        checks.replace_observed();
+        if is_usable(peer, ours.observed, ours.hosts) {
+            checks.add(now, peer, PathKind::Observed);
+        }
+        *self = Self::Probing(Probing {
+            token: order.token,
+            observed: peer,
+            controlling: ours.controlling,
+            same_network: ours.observed.is_some_and(|own| own.ip() == peer.ip()),
+            hosts_known: false,
+            opening: now + ours.opening,
+            heard: false,
+            until: now + PROBE_TIME,
+            checks,
+            nominated: None,
+            choose: None,
+            next: None,
+            sent,
+            asking,
+        });
         Ok(Started::Yes)
+    }
+
+    /// Takes the other peer's own addresses: those that this host may reach are tried, too.
+    pub(super) fn take_hosts(
+        &mut self,
+        now: Instant,
+        peers: &[SocketAddr],
+        own: &[SocketAddr],
+        observed: Option<SocketAddr>,
+    ) {
+        let Self::Probing(probing) = self else { return };
+        probing.hosts_known = true;
+        for &peer in peers {
+            // Behind NATs of the same make, the other peer may well have this host's own address.
+            if is_usable(peer, observed, own) && !own.contains(&peer) {
+                probing.checks.add(now, peer, PathKind::Host);
+            }
+        }
+        if probing.checks.is_empty() {
+            probing.until = now;
+        }
+    }
+
+    /// Tells whether anything came from the other peer directly.
+    pub(super) fn is_heard(&self) -> bool {
+        match self {
+            Self::Idle | Self::Asking(_) => false,
+            Self::Probing(probing) => probing.heard,
+            Self::Over { heard, .. } => *heard,
+        }
     }
 
     /// Takes an ERROR to the PUNCH. Returns whether punching has failed with it.
@@ -151,21 +244,22 @@ impl Punch {
         now: Instant,
         from: SocketAddr,
         probe: &Probe,
-        random: &mut Generator,
         out: &mut Output,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Option<Proved>, DropReason> {
         if self.token() != Some(probe.token) {
             return Err(DropReason::Token);
         }
-        let &Probe { offer, token, transaction, .. } = probe;
-        out.reply(from, &Frame::ProbeReply(ProbeReply { offer, token, transaction, observed: from.into() }));
+        let &Probe { offer, token, transaction, nominate, .. } = probe;
         if let Self::Probing(probing) = self
-            && Address::from(probing.peer) != Address::from(from)
+            && probing.sent.iter().any(|sent| sent.transaction == transaction)
         {
-            let frame = probing.probe(now, offer, random);
-            out.reply(from, &frame);
+            // An own one: the other peer's address is this host's, too.
+            return Err(DropReason::Reference);
         }
-        Ok(())
+        out.reply(from, &Frame::ProbeReply(ProbeReply { offer, token, transaction, observed: from.into() }));
+        let Self::Probing(probing) = self else { return Ok(None) };
+        let path = probing.heard_from(now, from, nominate.is_set());
+        Ok(self.settle(now, path))
     }
 
     /// Takes a PROBE_REPLY: the path is proved, if it answers a PROBE that was sent.
@@ -179,24 +273,36 @@ impl Punch {
             return Err(DropReason::Token);
         }
         let Self::Probing(probing) = self else { return Ok(None) };
-        let sent = probing.sent.iter().find(|(transaction, _)| *transaction == reply.transaction);
-        let &(_, sent) = sent.ok_or(DropReason::Reference)?;
-        *self = probing.over(now);
-        Ok(Some(Proved { peer: from, round_trip: now.since(sent) }))
+        let path = probing.answered(now, from, reply.transaction)?;
+        Ok(self.settle(now, path))
     }
 
-    /// Returns why punching has just failed, if its time is over.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<FailReason> {
+    /// Takes a path that both sides know for the outcome.
+    fn settle(&mut self, now: Instant, path: Option<Proved>) -> Option<Proved> {
+        if let (Self::Probing(probing), Some(_)) = (&*self, path) {
+            *self = probing.over(now);
+        }
+        path
+    }
+
+    /// Does what time demands: chooses a path, or gives up with the reason why there is none.
+    pub(super) fn expire(&mut self, now: Instant) -> Result<Option<Proved>, FailReason> {
         match self {
             Self::Probing(probing) if probing.until <= now => {
+                // A path that was proved holds, though the other peer's choice was lost.
+                let (path, none) = (probing.best(), probing.why_none());
                 *self = probing.over(now);
-                Some(FailReason::NoPath)
+                path.map(Some).ok_or(none)
+            }
+            Self::Probing(probing) => {
+                probing.choose(now);
+                Ok(None)
             }
             Self::Asking(Asking { until: Some(until), .. }) if *until <= now => {
                 *self = Self::Idle;
-                Some(FailReason::ServerSilent)
+                Err(FailReason::ServerSilent)
             }
-            Self::Idle | Self::Asking(_) | Self::Probing(_) | Self::Over { .. } => None,
+            Self::Idle | Self::Asking(_) | Self::Over { .. } => Ok(None),
         }
     }
 
@@ -215,19 +321,16 @@ impl Punch {
         Some(turn)
     }
 
-    /// Returns the PROBE to send now, and takes it as sent.
+    /// Returns the PROBE to send now with its hop limit, and takes it as sent.
     pub(super) fn poll_probe(
         &mut self,
         now: Instant,
         offer: OfferId,
         random: &mut Generator,
-    ) -> Option<(SocketAddr, Frame<'static>)> {
+    ) -> Option<(SocketAddr, Option<u8>, Frame<'static>)> {
         let Self::Probing(probing) = self else { return None };
-        if now < probing.next {
-            return None;
-        }
-        probing.next = now + PROBE_INTERVAL;
-        Some((probing.peer, probing.probe(now, offer, random)))
+        let (peer, nominates) = probing.poll(now)?;
+        Some((peer, probing.hops(now, peer), probing.probe(now, (offer, nominates), random)))
     }
 
     /// Returns when PUNCH goes out next.
@@ -243,7 +346,7 @@ impl Punch {
         match self {
             Self::Idle | Self::Over { .. } => None,
             Self::Asking(asking) => asking.until,
-            Self::Probing(probing) => Some(probing.next.min(probing.until)),
+            Self::Probing(probing) => probing.next(),
         }
     }
 
@@ -257,16 +360,122 @@ impl Punch {
 }
 
 impl Probing {
-    fn probe(&mut self, now: Instant, offer: OfferId, random: &mut Generator) -> Frame<'static> {
+    /// Takes it that a PROBE came from there. Returns the path, if that was the last word.
+    fn heard_from(&mut self, now: Instant, from: SocketAddr, nominates: bool) -> Option<Proved> {
+        self.heard = true;
+        let check = self.checks.add(now, from, PathKind::Learned)?;
+        if check.proved.is_none() && check.kind == PathKind::Learned {
+            check.next = Some(now);
+        }
+        if !nominates || self.controlling {
+            return None;
+        }
+        self.nominated = Some(from);
+        if check.proved.is_none() {
+            self.next = Some(now);
+        }
+        Proved::of(check)
+    }
+
+    /// Takes the answer to a PROBE. Returns the path, if that was the last word.
+    fn answered(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        transaction: TransactionId,
+    ) -> Result<Option<Proved>, DropReason> {
+        let sent = self.sent.iter().find(|sent| sent.transaction == transaction);
+        let sent = *sent.ok_or(DropReason::Reference)?;
+        self.heard = true;
+        let check = self.checks.add(now, from, PathKind::Learned).ok_or(DropReason::Room)?;
+        check.proved = check.proved.or(Some(now.since(sent.at)));
+        check.next = None;
+        let (path, chosen) = (Proved::of(check), self.nominated == Some(from));
+        if chosen && (sent.nominates || !self.controlling) {
+            return Ok(path);
+        }
+        self.choose(now);
+        Ok(None)
+    }
+
+    /// Lets the caller choose the best path, once there is one and no better is to be expected.
+    fn choose(&mut self, now: Instant) {
+        let Some(best) = self.checks.best().filter(|_| self.controlling && self.nominated.is_none()) else {
+            return;
+        };
+        let choose = *self.choose.get_or_insert(now + NOMINATE_WAIT);
+        if now >= choose || !self.may_be_better(best.peer) {
+            (self.nominated, self.next, self.choose) = (Some(best.peer), Some(now), None);
+        }
+    }
+
+    fn may_be_better(&self, than: SocketAddr) -> bool {
+        let unnamed = self.same_network && !self.hosts_known && Rank::of(than) != Rank::Local;
+        unnamed || self.checks.may_be_better(than, self.same_network)
+    }
+
+    fn best(&self) -> Option<Proved> {
+        let chosen = self.nominated.and_then(|peer| self.checks.find(peer)).and_then(Proved::of);
+        chosen.or_else(|| self.checks.best().as_ref().and_then(Proved::of))
+    }
+
+    const fn why_none(&self) -> FailReason {
+        if self.checks.is_empty() { FailReason::NoCommonFamily } else { FailReason::NoPath }
+    }
+
+    /// Returns whom to probe now, and whether that path is nominated.
+    fn poll(&mut self, now: Instant) -> Option<(SocketAddr, bool)> {
+        if let (Some(peer), Some(next)) = (self.nominated, self.next) {
+            if now < next {
+                return None;
+            }
+            self.next = Some(now + PROBE_INTERVAL);
+            return Some((peer, self.controlling));
+        }
+        self.checks.poll(now).map(|check| (check.peer, false))
+    }
+
+    /// Returns when there will next be something to do.
+    fn next(&self) -> Option<Instant> {
+        let probe =
+            if self.nominated.is_some() && self.next.is_some() { self.next } else { self.checks.next() };
+        probe.into_iter().chain(self.choose).chain([self.until]).min()
+    }
+
+    /// Until the other peer is heard, the first PROBEs to a public IPv4 address only open the own NAT.
+    fn hops(&self, now: Instant, peer: SocketAddr) -> Option<u8> {
+        let opens = !self.heard && now < self.opening && Rank::of(peer) == Rank::Ipv4;
+        opens.then_some(OPENING_HOPS)
+    }
+
+    fn probe(
+        &mut self,
+        now: Instant,
+        (offer, nominates): (OfferId, bool),
+        random: &mut Generator,
+    ) -> Frame<'static> {
         let transaction = TransactionId(random.bytes());
         if self.sent.len() >= PROBES_MAX {
             self.sent.pop_front();
         }
-        self.sent.push_back((transaction, now));
-        Frame::Probe(Probe { offer, token: self.token, transaction, zero: Zeros::ZERO })
+        self.sent.push_back(Sent { transaction, at: now, nominates });
+        let nominate = if nominates { Flag::YES } else { Flag::NO };
+        Frame::Probe(Probe { offer, token: self.token, transaction, nominate, zero: Zeros::ZERO })
     }
 
     fn over(&self, now: Instant) -> Punch {
-        Punch::Over { token: self.token, peer: self.peer.into(), since: now }
+        Punch::Over { token: self.token, peer: self.observed.into(), since: now, heard: self.heard }
     }
+}
+
+impl Proved {
+    fn of(check: &Check) -> Option<Self> {
+        Some(Self { peer: check.peer, kind: check.kind, round_trip: check.proved? })
+    }
+}
+
+/// Tells whether this host has an address of that family.
+fn is_usable(peer: SocketAddr, observed: Option<SocketAddr>, own: &[SocketAddr]) -> bool {
+    // Who names no address of its own does not know: the socket will say.
+    own.is_empty() || own.iter().chain(&observed).any(|own| own.is_ipv4() == peer.is_ipv4())
 }

@@ -1,5 +1,6 @@
 //! Who this client is to the server: session, cookie, keepalive. Knows nothing of calls. SPEC 5
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::constants::{
@@ -146,6 +147,11 @@ impl Registration {
             Held::Nothing => None,
             Held::Trusted(session) | Held::Doubted(session) => Some(session),
         }
+    }
+
+    /// Returns where the server sees this client.
+    pub(super) fn observed(&self) -> Option<SocketAddr> {
+        self.observed.socket_addr()
     }
 
     /// Returns what the registration means for everything else.

@@ -14,7 +14,8 @@ use crate::wire::{Ack, Arrived, BlobKind, Frame, Punch, Session, Zeros};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum To {
     Server,
-    Peer(SocketAddr),
+    /// With this hop limit, if any.
+    Peer(SocketAddr, Option<u8>),
 }
 
 /// A datagram of a call.
@@ -23,8 +24,8 @@ pub(super) type Sent = (To, Vec<u8>, Turn);
 impl Call {
     /// Returns the datagram to send now, and takes it as sent.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Sent> {
-        if let Some((peer, frame)) = self.punch.poll_probe(cx.now, self.offer, cx.random) {
-            return Some((To::Peer(peer), frame.to_vec(), Turn::First));
+        if let Some((peer, hops, frame)) = self.punch.poll_probe(cx.now, self.offer, cx.random) {
+            return Some((To::Peer(peer, hops), frame.to_vec(), Turn::First));
         }
         let session = cx.link.session()?;
         let route = Route { session, offer: self.offer, target: self.peer };

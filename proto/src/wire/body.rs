@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::field::BlobKindByte;
 use super::field::Field;
 use super::{
-    Address, Arrived, BlobKind, Cookie, DecodeError, Digest, HEADER, OfferId, PeerId, Session, Signature,
-    Ticket, Token, TransactionId, Zeros,
+    Address, Arrived, BlobKind, Cookie, DecodeError, Digest, Flag, HEADER, OfferId, PeerId, Session,
+    Signature, Ticket, Token, TransactionId, Zeros,
 };
 
 /// A field's place within a datagram. SPEC 4
@@ -241,8 +241,10 @@ bodies! {
         token: Token,
         /// Chosen by the sender.
         transaction: TransactionId,
+        /// The caller takes this path, which it has proved.
+        nominate: Flag,
         /// As long as the answer.
-        zero: Zeros<19>,
+        zero: Zeros<18>,
     }
 
     /// PROBE_REPLY: answers a PROBE to where it came from.

@@ -260,6 +260,43 @@ macro_rules! eight {
 eight!(Digest, valid: |_| true);
 eight!(Arrived, valid: |bits| bits != 0);
 
+/// One byte that is 0 or 1. SPEC 4
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flag(u8);
+
+impl Flag {
+    /// Says no.
+    pub const NO: Self = Self(0);
+    /// Says yes.
+    pub const YES: Self = Self(1);
+
+    /// Tells whether it says yes.
+    #[must_use]
+    pub const fn is_set(self) -> bool {
+        self.0 == 1
+    }
+}
+
+impl Field for Flag {
+    const SIZE: usize = 1;
+
+    fn is_valid(&self) -> bool {
+        self.0 <= 1
+    }
+}
+
+impl Serialize for Flag {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u8::deserialize(deserializer).map(Self)
+    }
+}
+
 /// The kind byte of an acknowledgement: OFFER, ANSWER or CANDIDATE. SPEC 4
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlobKindByte(u8);

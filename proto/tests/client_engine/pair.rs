@@ -219,7 +219,7 @@ fn punching_proves_a_path_on_both_sides() {
     let has_path = |world: &World, host: usize| {
         let other = world.hosts[1 - host].address;
         world.hosts[host].has(|event| {
-            matches!(event, Event::Path { offer, peer, round_trip }
+            matches!(event, Event::Path { offer, peer, round_trip, .. }
             if *offer == id && *peer == other && *round_trip == trip())
         })
     };

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use roundtable_proto::client::{DropReason, Event, FailReason, Handled, PROBE_INTERVAL, PROBE_TIME};
+use roundtable_proto::client::{
+    DropReason, Event, FailReason, Handled, PROBE_INTERVAL, PROBE_TIME, PathKind,
+};
 use roundtable_proto::wire::{
-    self, Address, BlobKind, ErrorCode, Frame, Kind, OfferId, Probe, ProbeReply, PunchNow, Token,
+    self, Address, BlobKind, ErrorCode, Flag, Frame, Kind, OfferId, Probe, ProbeReply, PunchNow, Token,
     TransactionId, Zeros,
 };
 
@@ -43,7 +45,13 @@ fn probes(rig: &mut Rig) -> Vec<(SocketAddr, Kind, TransactionId)> {
 }
 
 fn probe(offer: OfferId, token: Token) -> Frame<'static> {
-    Frame::Probe(Probe { offer, token, transaction: TransactionId([8; 16]), zero: Zeros::ZERO })
+    Frame::Probe(Probe {
+        offer,
+        token,
+        transaction: TransactionId([8; 16]),
+        nominate: Flag::NO,
+        zero: Zeros::ZERO,
+    })
 }
 
 fn reply(offer: OfferId, transaction: TransactionId) -> Frame<'static> {
@@ -98,8 +106,12 @@ fn reply_to_a_probe_proves_the_path_to_where_it_came_from_once() {
     let forged = reply(offer, TransactionId([1; 16]));
     assert_eq!(rig.hear_from(PEER, &forged), Handled::Dropped(DropReason::Reference));
     assert_eq!(rig.hear_from(ELSEWHERE, &reply(offer, transaction)), Handled::Ours);
-    let event = Event::Path { offer, peer: address(ELSEWHERE), round_trip: ROUND_TRIP };
-    assert_eq!(rig.events(), [event]);
+    assert_eq!(rig.events(), [], "the other peer does not know of it");
+    let (to, _, nominating) = probes(&mut rig)[0];
+    assert_eq!(to, address(ELSEWHERE));
+    rig.hear_from(ELSEWHERE, &reply(offer, nominating));
+    let (peer, kind) = (address(ELSEWHERE), PathKind::Learned);
+    assert_eq!(rig.events(), [Event::Path { offer, peer, kind, round_trip: ROUND_TRIP }]);
     rig.hear_from(PEER, &reply(offer, transaction));
     rig.pass(PROBE_INTERVAL);
     assert_eq!((rig.events(), probes(&mut rig)), (vec![], vec![]));
@@ -125,6 +137,8 @@ fn probes_are_answered_after_the_path_is_proved_too() {
     rig.hear(&punch_now(offer, PEER));
     let (_, _, transaction) = probes(&mut rig)[0];
     rig.hear_from(PEER, &reply(offer, transaction));
+    let (_, _, nominating) = probes(&mut rig)[0];
+    rig.hear_from(PEER, &reply(offer, nominating));
     rig.hear_from(ELSEWHERE, &probe(offer, TOKEN));
     assert_eq!(probes(&mut rig), [(address(ELSEWHERE), Kind::ProbeReply, TransactionId([8; 16]))]);
 }
@@ -154,7 +168,10 @@ fn repeated_punch_now_does_not_start_again_but_another_address_does() {
     let sent = probes(&mut rig);
     assert_eq!((sent.len(), sent[0].0), (1, address(ELSEWHERE)));
     rig.hear_from(PEER, &reply(offer, first));
-    assert_eq!(rig.events().len(), 1, "an answer to the first address still counts");
+    let (to, _, nominating) = probes(&mut rig)[0];
+    assert_eq!(to, address(PEER), "an answer to the first address still counts");
+    rig.hear_from(PEER, &reply(offer, nominating));
+    assert_eq!(rig.events().len(), 1);
     rig.hear(&punch_now(offer, ELSEWHERE));
     assert_eq!(probes(&mut rig), [], "a repeat after the path was proved");
 }
@@ -165,7 +182,7 @@ fn punching_without_an_address_fails_at_once() {
     rig.client.punch(rig.now, offer).unwrap();
     rig.sent(|_| ());
     rig.hear(&punch_now(offer, "none"));
-    let reason = FailReason::NoPath;
+    let reason = FailReason::NoCommonFamily;
     assert_eq!(rig.events(), [Event::PunchFailed { offer, reason }]);
 }
 

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use roundtable_proto::wire::{
-    self, Ack, Address, Arrived, BlobKind, Challenge, Cookie, Digest, Frame, Keepalive, Kind, Ping, Pong,
-    Probe, ProbeReply, Punch, PunchNow, Refusal, Register, Registered, RelayedHead, Session, Signature,
+    self, Ack, Address, Arrived, BlobKind, Challenge, Cookie, Digest, Flag, Frame, Keepalive, Kind, Ping,
+    Pong, Probe, ProbeReply, Punch, PunchNow, Refusal, Register, Registered, RelayedHead, Session, Signature,
     Ticket, Token, TransactionId, Unregister, Zeros, fragment_count,
 };
 
@@ -121,7 +121,9 @@ impl Fields {
             Kind::Candidate => self.fragment(BlobKind::Candidate),
             Kind::Ack => Frame::Ack(ack),
             Kind::Punch => Frame::Punch(Punch { session, offer, zero: Zeros::ZERO }),
-            Kind::Probe => Frame::Probe(Probe { offer, token, transaction, zero: Zeros::ZERO }),
+            Kind::Probe => {
+                Frame::Probe(Probe { offer, token, transaction, nominate: Flag::NO, zero: Zeros::ZERO })
+            }
             Kind::ProbeReply => Frame::ProbeReply(ProbeReply { offer, token, transaction, observed }),
             Kind::Pong => Frame::Pong(Pong { transaction, observed }),
             Kind::Registered => Frame::Registered(Registered {

@@ -191,12 +191,13 @@ fn integer<T>(key: Key, found: Found, take: impl Fn(i128) -> Option<T>) -> Resul
 }
 
 fn stun(key: Key, found: Found) -> Result<Stun, Problem> {
-    match found {
-        Found::Boolean(true) => Ok(Stun::On),
-        Found::Boolean(false) => Ok(Stun::Off),
-        Found::Text(text) if text.eq_ignore_ascii_case("strict") => Ok(Stun::Strict),
-        Found::Text(_) => Err(Problem::NotAllowed { key, found }),
-        found => Err(Problem::WrongType { key, found }),
+    let Found::Text(text) = found else {
+        return boolean(key, found).map(|is_on| if is_on { Stun::On } else { Stun::Off });
+    };
+    if text.eq_ignore_ascii_case("strict") {
+        Ok(Stun::Strict)
+    } else {
+        Err(Problem::NotAllowed { key, found: Found::Text(text) })
     }
 }
 

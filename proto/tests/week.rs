@@ -3,6 +3,8 @@
 //!
 //! A plain test run lives for a day; `ROUNDTABLE_DAYS=7` is the week. A failure prints its seed; `ROUNDTABLE_SEED` replays it.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 mod rig;
 
 use std::net::SocketAddr;

@@ -9,7 +9,7 @@ use roundtable_proto::wire::{
     self, Address, BlobKind, Cookie, Digest, Fragment, FragmentHead, Frame, Kind, Register, Session,
     Signature, Ticket, TransactionId, Zeros,
 };
-use roundtable_proto::{Instant, Seed};
+use roundtable_proto::{Instant, Seed, stun};
 
 use super::script::{ADDRESSES, IDENTIFIERS, OFFERS, Script, address, identifier, key, offer};
 
@@ -207,6 +207,10 @@ impl Play {
 
 impl Granted {
     fn learn(&mut self, datagram: &[u8]) {
+        // An answer to STUN is no frame, and grants nothing.
+        if stun::is_stun(datagram) {
+            return;
+        }
         match wire::decode(datagram) {
             Ok(Frame::Challenge(challenge)) => self.cookie = challenge.cookie,
             Ok(Frame::Registered(registered)) => {

@@ -85,7 +85,11 @@ async fn peers_meet_over_ipv6() {
     let blob = Bytes::from(vec![6; 20_000]);
     let (mut call, mut ringing) = exchange(&one, &mut two, blob.clone(), blob.clone()).await;
     let (ours, theirs) = within(async { tokio::join!(call.punch(), ringing.call().path()) }).await;
-    assert_eq!((ours.unwrap().peer, theirs.unwrap().peer), (two.observed, one.observed));
+    // A host that has an address of a local network is met there: that comes before what the server has seen. The socket is
+    // the same.
+    for (path, peer) in [(ours.unwrap().peer, two.observed), (theirs.unwrap().peer, one.observed)] {
+        assert!(path.is_ipv6() && path.port() == peer.port(), "{path} is not {peer}");
+    }
 }
 
 #[tokio::test]

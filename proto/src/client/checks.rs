@@ -117,8 +117,6 @@ impl Checks {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test ends where its data is not as it should be")]
-
     use super::*;
 
     const NOW: Instant = Instant::from_micros(1_000_000);

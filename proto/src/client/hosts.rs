@@ -67,8 +67,6 @@ fn is_probable(address: &SocketAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test ends where its data is not as it should be")]
-
     use super::*;
 
     fn addresses(texts: &[&str]) -> Vec<SocketAddr> {

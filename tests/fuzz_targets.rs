@@ -16,7 +16,7 @@ mod targets;
 use random::Random;
 
 /// Mutated inputs of each target in an ordinary test run.
-const STEPS: usize = 30_000;
+const STEPS: usize = 3_000;
 /// Bytes of the longest mutated input.
 const LONGEST: usize = 4096;
 

@@ -109,7 +109,7 @@ pub(super) struct Register {
             declined: offer, took_ms\n\
             answer_failed: offer, reason\n\
             candidate: offer, number, message\n\
-            path: offer, peer, round_trip_ms\n\
+            path: offer, peer, kind, family, round_trip_ms\n\
             punch_failed: offer, reason\n\
             unregistered: -"
 )]
@@ -155,7 +155,7 @@ pub(super) struct Listen {
             offering: offer, to, bytes, sealed\n\
             delivered: offer, took_ms\n\
             answered: offer, bytes, observed, took_ms, and without --save answer\n\
-            path: offer, peer, round_trip_ms\n\
+            path: offer, peer, kind, family, round_trip_ms\n\
             punch_failed: offer, reason\n\
             candidate: offer, number, message\n\
             candidates_failed: offer, reason"

@@ -20,8 +20,6 @@ pub(super) fn send_to(socket: &UdpSocket, hops: u8, contents: &[u8], to: SocketA
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test ends where its surroundings are not as they should be")]
-
     use super::*;
 
     #[tokio::test]

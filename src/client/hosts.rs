@@ -40,8 +40,6 @@ fn interfaces() -> Vec<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test ends where its data is not as it should be")]
-
     use super::*;
 
     #[test]

@@ -752,7 +752,8 @@ class Punch:
     until: float = NEVER  # when punching has failed
     transactions: set[bytes] = field(default_factory=set)  # of the PROBEs sent
     path: Optional[Address] = None
-    proved: set[Address] = field(default_factory=set)  # addresses whose PROBE_REPLY has come
+    # Addresses whose PROBE_REPLY has come, and the own address as the other peer sees it there.
+    proved: dict[Address, Optional[Address]] = field(default_factory=dict)
     nominated: Optional[Address] = None  # the path that the caller has chosen
     nominations: set[bytes] = field(default_factory=set)  # transactions of the PROBEs that nominate it
 
@@ -1075,7 +1076,7 @@ class Client:
         if now >= punch.until and punch.proved:
             # The path holds, though the caller's choice was lost.
             source = punch.nominated if punch.nominated in punch.proved else min(punch.proved)
-            self._take_path(call, source, source)
+            self._take_path(call, source, punch.proved[source])
         elif now >= punch.until:
             self._fail_punch(call, "no_path")
         elif now >= punch.probe_at:
@@ -1516,12 +1517,12 @@ class Client:
             if frame["nominate"] and not call.caller:
                 punch.nominated = source
                 if source in punch.proved:
-                    self._take_path(call, source, source)
+                    self._take_path(call, source, punch.proved[source])
                     return
             if source not in (punch.peer, punch.nominated) and source not in punch.proved:
                 self._probe(call, source)  # one PROBE for each that comes, so that nobody is flooded
         elif frame["transaction"] in punch.transactions:
-            punch.proved.add(source)
+            punch.proved[source] = frame["observed"]
             if call.caller and punch.nominated is None:
                 punch.nominated, punch.probe_at = source, now
             elif punch.nominated == source and (not call.caller or frame["transaction"] in punch.nominations):

@@ -14,7 +14,6 @@ mod frames;
 mod keyed;
 mod lifetime;
 mod limits;
-mod model;
 mod offers;
 mod permission;
 mod properties;

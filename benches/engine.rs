@@ -11,7 +11,7 @@ use std::time::{Duration, Instant as Clock};
 
 use roundtable_proto::server::{Path, Server};
 use roundtable_proto::wire::{self, BlobKind};
-use roundtable_signalling::pages::HugePages;
+use roundtable_signalling::kernel::HugePages;
 
 use support::{Rig, foreign, hand, malformed, path, stale};
 

@@ -15,8 +15,11 @@ use roundtable_proto::Instant;
 const STEP_UP: Duration = Duration::from_millis(200);
 /// Time between two looks at what the program drops, once the loop keeps up.
 const LOOK: Duration = Duration::from_secs(1);
-/// The flood still lasts, but may have changed: one step down after so much calm, to see.
-const STEP_DOWN: Duration = Duration::from_secs(10);
+/// The flood still lasts, but may have changed: one step down after so much calm, to see. Each time that was too soon it is
+/// twice as long before the next.
+const STEP_DOWN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(16));
+/// A step down was too soon if the loop does not keep up within so long.
+const TOO_SOON: Duration = Duration::from_secs(1);
 /// With fewer dropped in a second the program has nothing left to do: the loop serves them in a few milliseconds.
 const IDLE: u64 = 2000;
 
@@ -61,6 +64,10 @@ pub(crate) struct Shedder {
     changed: Instant,
     /// The last sign that the loop does not keep up.
     saturated: Instant,
+    /// Calm before the next step down.
+    patience: Duration,
+    /// The last change was a step down.
+    is_trying: bool,
     looked: Instant,
     /// What had been dropped then; none before the first look.
     drops: Option<u64>,
@@ -68,12 +75,24 @@ pub(crate) struct Shedder {
 
 impl Shedder {
     pub(crate) const fn new(now: Instant) -> Self {
-        Self { level: Level::NOTHING, changed: now, saturated: now, looked: now, drops: None }
+        Self {
+            level: Level::NOTHING,
+            changed: now,
+            saturated: now,
+            patience: STEP_DOWN.0,
+            is_trying: false,
+            looked: now,
+            drops: None,
+        }
     }
 
     /// Takes a sign that the loop does not keep up. Gives the new level if there is to be another.
     pub(crate) fn handle_saturation(&mut self, now: Instant) -> Option<Level> {
         self.saturated = now;
+        if std::mem::take(&mut self.is_trying) {
+            let was_too_soon = now.since(self.changed) < TOO_SOON;
+            self.patience = if was_too_soon { (self.patience * 2).min(STEP_DOWN.1) } else { STEP_DOWN.0 };
+        }
         let may_rise = self.level == Level::NOTHING || now.since(self.changed) >= STEP_UP;
         if may_rise { self.change(now, self.level.up()) } else { None }
     }
@@ -94,9 +113,14 @@ impl Shedder {
             && calm >= LOOK
             && u128::from(after.saturating_sub(before)) * 1000 < u128::from(IDLE) * passed.as_millis()
         {
+            self.patience = STEP_DOWN.0;
             return self.change(now, Level::NOTHING);
         }
-        if calm >= STEP_DOWN { self.change(now, self.level.down()) } else { None }
+        if calm < self.patience {
+            return None;
+        }
+        self.is_trying = true;
+        self.change(now, self.level.down())
     }
 
     /// Says when [`Shedder::handle_timeout`] wants to be called next.

@@ -11,9 +11,9 @@ pub mod client;
 mod clock;
 pub mod config;
 mod filter;
+pub mod kernel;
 #[cfg(feature = "cli")]
 pub mod logging;
-pub mod pages;
 pub mod pinger;
 #[cfg(feature = "cli")]
 pub mod probe;

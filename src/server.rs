@@ -28,7 +28,8 @@ const SUSPENDED: Duration = Duration::from_secs(5);
 const SUSPENDED_DRAIN_MAX: usize = 1024;
 /// Pause after an unexpected receive error, so that a broken socket does not spin.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
-/// With a receive queue that has not been empty for this long, the loop does not keep up.
+/// With a receive queue that has been crowded for this long, the loop does not keep up. One that is never empty is busy,
+/// no more.
 const SATURATED: Duration = Duration::from_millis(50);
 /// Time between two warnings of the same kind, at least.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
@@ -65,8 +66,8 @@ pub struct Server {
     last_warning: Option<std::time::Instant>,
     /// What comes in besides frames.
     beside: Beside,
-    /// Since when the receive queue has not been empty.
-    busy_since: Option<Instant>,
+    /// Since when the receive queue has been crowded.
+    crowded_since: Option<Instant>,
     /// What the kernel is to drop meanwhile.
     shedder: Shedder,
     /// Neither the operator nor a public address says what clients call this server, and nobody was told so.
@@ -204,7 +205,7 @@ impl Server {
             transport: Transport { receive_buffer, ..Transport::default() },
             last_warning: None,
             beside: Beside { stun: config.stun != engine::Stun::Off, ..Beside::default() },
-            busy_since: None,
+            crowded_since: None,
             shedder: Shedder::new(clock.now()),
             is_unnamed: config.publicaddress.is_empty(),
         })
@@ -331,11 +332,12 @@ impl Server {
     /// Tells the engine whether the loop keeps up.
     fn note_queue(&mut self, is_empty: bool) {
         let now = self.clock.now();
-        let since = *self.busy_since.get_or_insert(now);
-        if is_empty {
-            self.busy_since = None;
+        if is_empty || !self.socket.is_crowded() {
+            self.crowded_since = None;
+        } else {
+            self.crowded_since.get_or_insert(now);
         }
-        let saturated = !is_empty && now.since(since) >= SATURATED;
+        let saturated = self.crowded_since.is_some_and(|since| now.since(since) >= SATURATED);
         if saturated && let Some(level) = self.shedder.handle_saturation(now) {
             self.shed(level);
         }

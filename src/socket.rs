@@ -16,6 +16,9 @@ use crate::queue::Queue;
 
 /// Bytes asked for the kernel's receive queue: what survives a burst. The default holds 92 large datagrams.
 const RECEIVE_BUFFER: usize = 4 << 20;
+/// A receive queue is crowded with this part of it in use: a quarter, some milliseconds of work.
+#[cfg(target_os = "linux")]
+const CROWDED: u32 = 4;
 /// Bytes of one receive buffer: a train that the kernel has joined is at most this long.
 const TRAIN_BYTES: usize = 1 << 16;
 /// Bytes from one receive buffer to the next: three cache lines more, or all would lie in the same few places of the cache
@@ -83,10 +86,10 @@ impl Socket {
             },
         };
         let io = UdpSocket::from_std(socket.into())?;
-        let state = state_of(&io)?;
+        let has_one_address = address.is_some_and(|address| !address.is_unspecified());
+        let state = state_of(&io, has_one_address)?;
         let is_v6 = io.local_addr()?.is_ipv6();
         let train_max = state.max_gso_segments();
-        let has_one_address = address.is_some_and(|address| !address.is_unspecified());
         Ok(Self { io, state, train_max, is_v6, has_one_address, locals: Vec::new(), told: 0 })
     }
 
@@ -102,6 +105,21 @@ impl Socket {
     /// Returns what the kernel knows of this socket; none where it does not tell.
     pub(crate) fn queue(&self) -> Option<Queue> {
         Queue::of(&self.io)
+    }
+
+    /// Tells whether so much waits in the receive queue that it may soon be full; where the kernel does not tell, it is.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_crowded(&self) -> bool {
+        use std::os::fd::AsFd;
+
+        crate::kernel::backlog(self.io.as_fd())
+            .is_none_or(|backlog| backlog.used >= backlog.granted / CROWDED)
+    }
+
+    /// Only Linux tells.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) const fn is_crowded(&self) -> bool {
+        true
     }
 
     /// Has the kernel drop, before they are queued, the datagrams that `level` names.
@@ -170,7 +188,7 @@ impl Socket {
             && transmit.contents.len() <= transmit.segment_size
             && self.state.max_gso_segments() < self.train_max
         {
-            self.state = state_of(&self.io)?;
+            self.state = state_of(&self.io, self.has_one_address)?;
         }
         sent
     }
@@ -237,13 +255,24 @@ fn open(address: SocketAddr) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-/// Prepares a socket for trains and for the addresses that datagrams come to, but not for their traffic class, which
-/// quinn-udp asks for too: nobody wants to know it, and the kernel would write it beside every datagram.
-fn state_of(io: &UdpSocket) -> io::Result<UdpSocketState> {
+/// Prepares a socket for trains and for the addresses that datagrams come to, and switches off what else quinn-udp asks
+/// for: traffic class and time of arrival, which nobody wants to know, and the address where there is only one. The kernel
+/// would write each beside every datagram, and read the clock for it.
+fn state_of(io: &UdpSocket, has_one_address: bool) -> io::Result<UdpSocketState> {
     let state = UdpSocketState::new(io.into())?;
     let options = socket2::SockRef::from(io);
     // Where one of them is not to be had, it was not switched on.
     let _ = (options.set_recv_tos_v4(false), options.set_recv_tclass_v6(false));
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::socket::{setsockopt, sockopt};
+
+        let _ = setsockopt(io, sockopt::ReceiveTimestampns, &false);
+        if has_one_address {
+            let _ = setsockopt(io, sockopt::Ipv4PacketInfo, &false);
+            let _ = setsockopt(io, sockopt::Ipv6RecvPacketInfo, &false);
+        }
+    }
     Ok(state)
 }
 
@@ -313,6 +342,24 @@ mod tests {
             }
             assert!((1..=sent).contains(&queue.drops().unwrap().full));
         }
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn queue_is_crowded_from_a_quarter_of_what_was_granted() {
+        let socket = Socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let fill = |share: u32| {
+            let backlog = || crate::kernel::backlog(std::os::fd::AsFd::as_fd(&socket.io)).unwrap();
+            while backlog().used * 100 < backlog().granted / 100 * share * 100 {
+                client.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
+            }
+        };
+        assert!(!socket.is_crowded());
+        fill(20);
+        assert!(!socket.is_crowded());
+        fill(30);
+        assert!(socket.is_crowded());
     }
 
     #[tokio::test]

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use roundtable_signalling::cli::{self, Arguments, Failure, Invocation};
 use roundtable_signalling::config::Config;
+use roundtable_signalling::kernel::HugePages;
 use roundtable_signalling::logging;
-use roundtable_signalling::pages::HugePages;
 
 /// The tables of the peers are large, and looked at in random order.
 #[global_allocator]

@@ -38,7 +38,25 @@ fn nothing_is_shed_once_nothing_comes() {
 #[test]
 fn while_the_flood_lasts_the_filter_stays_and_is_tried_a_step_lower_now_and_then() {
     let changes = calm_with(100 * IDLE);
-    assert_eq!(changes[..2], [(11_000, Level(2)), (21_000, Level(1))]);
+    assert_eq!(changes[..3], [(2000, Level(2)), (3000, Level(1)), (4000, Level::NOTHING)]);
+}
+
+#[test]
+fn each_step_down_that_was_too_soon_doubles_the_time_to_the_next() {
+    let mut shedder = Shedder::new(at(0));
+    let (mut dropped, mut downs) = (0, Vec::new());
+    for milli in (0..70_000).step_by(50) {
+        // What comes is too much for the loop without the filter, and with it at its first level not.
+        if shedder.level == Level::NOTHING {
+            shedder.handle_saturation(at(milli));
+        }
+        dropped += 50 * IDLE / 100;
+        let change = shedder.handle_timeout(at(milli), || Some(dropped));
+        downs.extend(change.map(|level| (milli / 1000, level)));
+    }
+    let seconds: Vec<_> = downs.iter().map(|(second, _)| *second).collect();
+    assert!(downs.iter().all(|(_, level)| *level == Level::NOTHING));
+    assert_eq!(seconds, [1, 3, 7, 15, 31, 47, 63]);
 }
 
 #[cfg(target_os = "linux")]

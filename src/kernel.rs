@@ -1,4 +1,5 @@
-//! Huge pages for huge tables: an allocator that asks for them, and the one file that needs `unsafe`.
+//! What no crate asks of the kernel safely: huge pages for huge tables, and how full a socket's receive queue is. The one
+//! file that needs `unsafe`.
 //!
 //! A look at one of a million peers, in random order, misses more than the cache: its page is not among those whose
 //! place the processor remembers either, and on a virtual machine finding it takes a walk of up to 24 more looks. Pages of
@@ -9,10 +10,12 @@
 
 #![expect(
     unsafe_code,
-    reason = "an allocator cannot be written without; nothing else in this repository is unsafe"
+    reason = "an allocator and a system call cannot be written without; nothing else in this repository is unsafe"
 )]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+#[cfg(target_os = "linux")]
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Allocations of so many bytes are tables: below, whole pages of 2 MiB would waste more than they save.
 const TABLE: usize = 32 << 20;
@@ -26,7 +29,7 @@ const HUGE_PAGE: usize = 2 << 20;
 /// The program `signallingserver` uses it. An application that embeds a server for very many peers may too:
 ///
 /// ```
-/// use roundtable_signalling::pages::HugePages;
+/// use roundtable_signalling::kernel::HugePages;
 ///
 /// #[global_allocator]
 /// static MEMORY: HugePages = HugePages;
@@ -78,6 +81,34 @@ fn ask(memory: *mut u8, size: usize) {
 
 #[cfg(not(target_os = "linux"))]
 const fn ask(_: *mut u8, _: usize) {}
+
+/// Memory of a socket's receive queue, in bytes as the kernel counts them: a datagram with all that it takes to keep it.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backlog {
+    pub(crate) used: u32,
+    pub(crate) granted: u32,
+}
+
+/// Tells how full the receive queue of a socket is (`SO_MEMINFO`, Linux 4.12); none where the kernel does not tell.
+#[cfg(target_os = "linux")]
+pub(crate) fn backlog(socket: BorrowedFd<'_>) -> Option<Backlog> {
+    // In the order of linux/sock_diag.h: SK_MEMINFO_RMEM_ALLOC, SK_MEMINFO_RCVBUF, and what is of no interest here.
+    let mut figures = [0_u32; 9];
+    let mut length = size_of_val(&figures) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes, which is what `figures` has, and any bytes are numbers.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            figures.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    let [used, granted, ..] = figures;
+    (failed == 0).then_some(Backlog { used, granted })
+}
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

@@ -95,6 +95,8 @@ pub struct Config {
     pub peerrate: PeerRate,
     /// Offers a second to one peer, whoever sends them.
     pub offerrate: OfferRate,
+    /// Whether the kernel drops, under a flood, what would be served last; Linux.
+    pub kernelfilter: bool,
     /// The file that keeps the secret of cookies and tickets over a restart, or for several servers; unset: the secret ends
     /// with the process.
     pub secretfile: Option<PathBuf>,
@@ -123,6 +125,7 @@ impl Default for Config {
             registertotal: RegisterTotal::constant::<20000>(),
             peerrate: PeerRate::constant::<256>(),
             offerrate: OfferRate::constant::<10>(),
+            kernelfilter: true,
             secretfile: None,
             benchmarks: false,
         }
@@ -208,7 +211,7 @@ mod tests {
                     publicaddress: 192.0.2.1\nstun: strict\n\
                     maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n\
                     signaturechecks: 7\nstrangerrate: 8\nregisterrate: 9\nregistertotal: 10\npeerrate: 11\nofferrate: 12\n\
-                    secretfile: /tmp/secret\nbenchmarks: true\n";
+                    kernelfilter: false\nsecretfile: /tmp/secret\nbenchmarks: true\n";
         let expected = Config {
             loglevel: LogLevel::Debug,
             logfile: Some("/tmp/log".into()),
@@ -228,6 +231,7 @@ mod tests {
             registertotal: RegisterTotal::constant::<10>(),
             peerrate: PeerRate::constant::<11>(),
             offerrate: OfferRate::constant::<12>(),
+            kernelfilter: false,
             secretfile: Some("/tmp/secret".into()),
             benchmarks: true,
         };

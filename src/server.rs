@@ -26,6 +26,8 @@ const DRAIN_MAX: usize = 8;
 const SUSPENDED: Duration = Duration::from_secs(5);
 /// Receive calls in a row after that: more than the largest receive buffer holds.
 const SUSPENDED_DRAIN_MAX: usize = 1024;
+/// What a server needs besides the tables of peers and offers, rounded up: accounts of sources, receive buffers.
+const FIXED_MEMORY: usize = 16 << 20;
 /// Pause after an unexpected receive error, so that a broken socket does not spin.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 /// With a receive queue that has been crowded for this long, the loop does not keep up. One that is never empty is busy,
@@ -68,8 +70,8 @@ pub struct Server {
     beside: Beside,
     /// Since when the receive queue has been crowded.
     crowded_since: Option<Instant>,
-    /// What the kernel is to drop meanwhile.
-    shedder: Shedder,
+    /// What the kernel is to drop meanwhile; none if the operator has it drop nothing.
+    shedder: Option<Shedder>,
     /// Neither the operator nor a public address says what clients call this server, and nobody was told so.
     is_unnamed: bool,
 }
@@ -87,6 +89,8 @@ pub enum StartError {
     System(io::Error),
     /// The file of `secretfile` is refused.
     Secret(SecretFileError),
+    /// The system does not give the memory that `maxpeers` and `maxoffers` need: so many bytes, reserved at the start.
+    Memory(usize),
 }
 
 impl fmt::Display for StartError {
@@ -94,6 +98,12 @@ impl fmt::Display for StartError {
         match self {
             Self::System(error) => error.fmt(f),
             Self::Secret(error) => write!(f, "secretfile: {error}"),
+            Self::Memory(bytes) => write!(
+                f,
+                "maxpeers and maxoffers reserve {} MiB, which the system does not give: lower them, or raise its limit \
+                 (ulimit -v)",
+                bytes.div_ceil(1 << 20)
+            ),
         }
     }
 }
@@ -189,6 +199,7 @@ impl Server {
         };
         let receive_buffer = socket.receive_buffer();
         log::info!("receive buffer of {receive_buffer} bytes granted");
+        is_to_be_had(limits.reserved())?;
         let mut engine = engine::Server::new(clock.now(), limits, seed::draw()?);
         if !address.ip().is_unspecified() {
             engine.learn_local_address(Via::default(), address);
@@ -206,7 +217,7 @@ impl Server {
             last_warning: None,
             beside: Beside { stun: config.stun != engine::Stun::Off, ..Beside::default() },
             crowded_since: None,
-            shedder: Shedder::new(clock.now()),
+            shedder: config.kernelfilter.then(|| Shedder::new(clock.now())),
             is_unnamed: config.publicaddress.is_empty(),
         })
     }
@@ -248,8 +259,8 @@ impl Server {
             }
             self.handle_due();
             self.publish();
-            let deadline =
-                [self.engine.poll_timeout(), self.shedder.poll_timeout()].into_iter().flatten().min();
+            let shedding = self.shedder.as_ref().and_then(Shedder::poll_timeout);
+            let deadline = [self.engine.poll_timeout(), shedding].into_iter().flatten().min();
             if let Some(at) = deadline {
                 timer.as_mut().reset(self.clock.wake_at(at));
             }
@@ -338,7 +349,9 @@ impl Server {
             self.crowded_since.get_or_insert(now);
         }
         let saturated = self.crowded_since.is_some_and(|since| now.since(since) >= SATURATED);
-        if saturated && let Some(level) = self.shedder.handle_saturation(now) {
+        if saturated
+            && let Some(level) = self.shedder.as_mut().and_then(|shedder| shedder.handle_saturation(now))
+        {
             self.shed(level);
         }
         self.engine.set_pressure(now, if saturated { Pressure::Saturated } else { Pressure::Calm });
@@ -386,7 +399,7 @@ impl Server {
         self.look_for_drops(now);
         let queue = self.queue;
         let dropped = || queue.and_then(Queue::drops).map(Drops::in_all);
-        if let Some(level) = self.shedder.handle_timeout(now, dropped) {
+        if let Some(level) = self.shedder.as_mut().and_then(|shedder| shedder.handle_timeout(now, dropped)) {
             self.shed(level);
         }
         if self.engine.poll_timeout().is_some_and(|at| at <= now) {
@@ -449,6 +462,13 @@ fn tell(event: &Event) {
         | Event::OfferAnswered { .. }
         | Event::OfferTimedOut { .. } => log::debug!("{event:?}"),
     }
+}
+
+/// Asks for memory and gives it back, because a table that does not get it would end the process without a reason.
+fn is_to_be_had(bytes: usize) -> Result<(), StartError> {
+    let bytes = bytes.saturating_add(FIXED_MEMORY);
+    let mut trial: Vec<u8> = Vec::new();
+    trial.try_reserve_exact(bytes).map_err(|_| StartError::Memory(bytes))
 }
 
 /// Gives the rates as the engine calls them.

@@ -28,6 +28,8 @@ pub enum Failure {
     Logging(LoggingError),
     /// The secret file is refused.
     Secret(SecretFileError),
+    /// The system does not give the memory that the limits need.
+    Memory(StartError),
     /// The system gives no event loop or signal handler.
     Runtime(io::Error),
     /// The address cannot be bound.
@@ -46,6 +48,7 @@ impl Failure {
         let source = match error {
             StartError::System(source) => source,
             StartError::Secret(error) => return Self::Secret(error),
+            StartError::Memory(_) => return Self::Memory(error),
         };
         let address = config.localaddress.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         Self::Bind { address: SocketAddr::new(address, config.localport), source }
@@ -63,7 +66,7 @@ impl Failure {
     const fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => EX_USAGE,
-            Self::Config(_) | Self::Logging(_) | Self::Secret(_) => EX_CONFIG,
+            Self::Config(_) | Self::Logging(_) | Self::Secret(_) | Self::Memory(_) => EX_CONFIG,
             Self::Runtime(_) | Self::Bind { .. } | Self::Loop(_) => EX_FAILURE,
         }
     }
@@ -76,6 +79,7 @@ impl fmt::Display for Failure {
             Self::Config(error) => error.fmt(out),
             Self::Logging(error) => error.fmt(out),
             Self::Secret(error) => write!(out, "secretfile: {error}"),
+            Self::Memory(error) => error.fmt(out),
             Self::Runtime(source) => write!(out, "cannot start: {source}"),
             Self::Bind { address, source } => {
                 write!(out, "cannot listen on {address} (udp): {source}")?;
@@ -117,7 +121,7 @@ fn remedy(kind: io::ErrorKind, port: u16) -> Option<String> {
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Usage(_) => None,
+            Self::Usage(_) | Self::Memory(_) => None,
             Self::Config(error) => Some(error),
             Self::Secret(error) => Some(error),
             Self::Logging(error) => Some(error),

@@ -79,13 +79,14 @@ pub enum Key {
     RegisterTotal,
     PeerRate,
     OfferRate,
+    KernelFilter,
     SecretFile,
     Benchmarks,
 }
 
 impl Key {
     /// Every key, in the order of the shipped file.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::LogLevel,
         Self::LogFile,
         Self::LocalPort,
@@ -104,6 +105,7 @@ impl Key {
         Self::RegisterTotal,
         Self::PeerRate,
         Self::OfferRate,
+        Self::KernelFilter,
         Self::SecretFile,
         Self::Benchmarks,
     ];
@@ -130,6 +132,7 @@ impl Key {
             Self::RegisterTotal => "registertotal",
             Self::PeerRate => "peerrate",
             Self::OfferRate => "offerrate",
+            Self::KernelFilter => "kernelfilter",
             Self::SecretFile => "secretfile",
             Self::Benchmarks => "benchmarks",
         }
@@ -167,7 +170,7 @@ impl Key {
             }
             Self::PeerRate => Allowed::Number { min: PeerRate::MIN, max: PeerRate::MAX, unit: "KiB" },
             Self::OfferRate => Allowed::Number { min: OfferRate::MIN, max: OfferRate::MAX, unit: "offers" },
-            Self::PlainIds | Self::Benchmarks => Allowed::Boolean,
+            Self::PlainIds | Self::KernelFilter | Self::Benchmarks => Allowed::Boolean,
         }
     }
 

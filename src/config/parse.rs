@@ -138,6 +138,7 @@ fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
         Key::RegisterTotal => config.registertotal = ranged(key, found)?,
         Key::PeerRate => config.peerrate = ranged(key, found)?,
         Key::OfferRate => config.offerrate = ranged(key, found)?,
+        Key::KernelFilter => config.kernelfilter = boolean(key, found)?,
         Key::SecretFile => config.secretfile = path(key, found)?,
         Key::Benchmarks => config.benchmarks = boolean(key, found)?,
     }
@@ -220,8 +221,8 @@ mod tests {
 
     const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, publicaddress, stun, \
                          maxpeers, maxoffers, maxpeeroffers, maxblob, plainids, signaturechecks, strangerrate, \
-                         registerrate, registertotal, peerrate, offerrate, secretfile, \
-                         benchmarks";
+                         registerrate, registertotal, peerrate, offerrate, kernelfilter, \
+                         secretfile, benchmarks";
 
     #[test]
     fn text_without_any_key_gives_the_defaults() {

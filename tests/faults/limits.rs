@@ -50,18 +50,28 @@ fn too_few_descriptors_end_the_start_with_the_systems_reason() {
     assert!(least.is_some());
 }
 
+/// Address space, in KiB. The tables of the default limits take some 150 MB.
+const LIMITS: [u32; 11] =
+    [1_000, 3_000, 4_000, 5_000, 6_000, 8_000, 10_000, 30_000, 100_000, 150_000, 1_000_000];
+/// The program is loaded and its threads have their stacks.
+const ENOUGH_TO_LOAD: u32 = 30_000;
+
 #[test]
 fn too_little_memory_ends_the_start_and_says_so() {
     let mut refused = 0;
-    for kilobytes in [1_000, 3_000, 4_000, 5_000, 6_000, 7_000, 8_000, 10_000, 1_000_000] {
+    for kilobytes in LIMITS {
         let (serves, ended) = run(&format!("ulimit -v {kilobytes}"));
         let error = String::from_utf8_lossy(&ended.stderr);
         println!("{kilobytes}: {serves} {:?} {}", ended.status.code(), error.trim());
         // Below some size the kernel cannot load the program at all, and ends it by a signal.
         assert!(serves || kilobytes < 3_000 || !error.is_empty(), "{kilobytes}: silence");
         refused += u32::from(!serves);
+        if !serves && kilobytes >= ENOUGH_TO_LOAD {
+            assert!(error.contains("maxpeers and maxoffers reserve"), "{kilobytes}: {error}");
+            assert_eq!(ended.status.code(), Some(78), "{kilobytes}");
+        }
     }
-    assert!((1..9).contains(&refused));
+    assert!((1..LIMITS.len() as u32).contains(&refused));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::limits::Limits;
+use super::offers::Offers;
+use super::registry::Registry;
 use super::ticket::LastingSecret;
 use crate::wire::BLOB_MAX;
 
@@ -55,6 +57,15 @@ pub struct Config {
     pub benchmarks: bool,
     /// Whether [`Event`](super::Event)s are kept for `poll_event`.
     pub events: bool,
+}
+
+impl Config {
+    /// Returns the bytes that the tables of peers and offers reserve at the start. What else a server needs does not grow with
+    /// the limits.
+    #[must_use]
+    pub const fn reserved(&self) -> usize {
+        Registry::bytes(self.max_peers) + Offers::bytes(self.max_offers)
+    }
 }
 
 impl Default for Config {

@@ -24,8 +24,18 @@ const EMPTY: u64 = 0;
 impl Index {
     /// Makes an index for at most `limit` entries, 1 to 2^30.
     pub(super) fn new(limit: u32) -> Self {
-        let size = (limit.max(4) * 2).next_power_of_two();
+        let size = Self::size(limit);
         Self { entries: vec![EMPTY; size as usize].into_boxed_slice(), mask: size - 1 }
+    }
+
+    /// Bytes of an index for at most `limit` entries.
+    pub(super) const fn bytes(limit: u32) -> usize {
+        Self::size(limit) as usize * size_of::<u64>()
+    }
+
+    const fn size(limit: u32) -> u32 {
+        let least = if limit < 4 { 4 } else { limit };
+        (least * 2).next_power_of_two()
     }
 
     /// Finds the slot under `hash` for which `is_it` holds.

@@ -74,6 +74,11 @@ impl Offers {
         }
     }
 
+    /// Bytes of the tables for at most `limit` offers.
+    pub(super) const fn bytes(limit: u32) -> usize {
+        limit as usize * Slab::<Offer>::SLOT + Index::bytes(limit) + Wheel::bytes(limit)
+    }
+
     pub(super) const fn len(&self) -> u32 {
         self.open.len()
     }

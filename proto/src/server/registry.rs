@@ -111,6 +111,12 @@ impl Registry {
         }
     }
 
+    /// Bytes of the tables for at most `limit` peers.
+    pub(super) const fn bytes(limit: u32) -> usize {
+        let slots = limit as usize * (Slab::<Peer>::SLOT + size_of::<Name>());
+        slots + Index::bytes(limit) + Wheel::bytes(limit)
+    }
+
     pub(super) const fn len(&self) -> u32 {
         self.peers.len()
     }

@@ -14,7 +14,6 @@ pub(super) struct Slab<T> {
 
 impl<T> Slab<T> {
     /// Bytes of a slot.
-    #[cfg(test)]
     pub(super) const SLOT: usize = size_of::<Slot<T>>();
 
     /// Makes an empty slab. Room for `limit` is reserved at once, so that growing never moves what is there; the

@@ -34,6 +34,11 @@ impl Wheel {
         }
     }
 
+    /// Bytes of the links of a wheel for slot numbers below `limit`.
+    pub(super) const fn bytes(limit: u32) -> usize {
+        limit as usize * size_of::<u32>()
+    }
+
     /// Makes sure that `item` comes up at its deadline, or before.
     pub(super) fn schedule(&mut self, item: u32, deadline: Instant) {
         let place = item as usize;

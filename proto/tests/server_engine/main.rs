@@ -14,6 +14,7 @@ mod frames;
 mod keyed;
 mod lifetime;
 mod limits;
+mod model;
 mod offers;
 mod permission;
 mod properties;

@@ -70,7 +70,8 @@ fn honest_peers_outlast_floods() {
         assert!(seconds > SECONDS || calls == 0, "{calls} calls were not answered when the flood was over");
         if quota.is_some() {
             let warnings = told.iter().filter(|line| line.contains("under flood")).count();
-            assert!((1..=Kind::ALL.len()).contains(&warnings), "not once for each episode: {told:#?}");
+            // Measuring what the server can serve is an episode, too.
+            assert!((1..=Kind::ALL.len() + 1).contains(&warnings), "not once for each episode: {told:#?}");
         }
     });
 }

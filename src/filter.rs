@@ -2,13 +2,15 @@
 //!
 //! A queue that is full of a flood loses honest datagrams in the same proportion, whatever the loop does first. So while
 //! the loop cannot keep up, a classic BPF program on the socket sheds, in this order: what is none of the server's, then
-//! more and more of what strangers send. What registered peers send is never shed. While the loop keeps up there is no
-//! program: every datagram is seen, counted and named.
+//! more and more of what strangers send. Whoever names a session that was not given to his address is a stranger: the
+//! mark in it says so. What registered peers send is not shed, but for those that go on far beyond their limit. While the
+//! loop keeps up there is no program: every datagram is seen, counted and named.
 
 use std::fmt;
 use std::time::Duration;
 
 use roundtable_proto::Instant;
+use roundtable_proto::server::Offender;
 
 /// Time from one step up to the next: what was queued before a step has to be worked off first, by the deepest queue in
 /// about this time.
@@ -22,6 +24,13 @@ const STEP_DOWN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_
 const TOO_SOON: Duration = Duration::from_secs(1);
 /// With fewer dropped in a second the program has nothing left to do: the loop serves them in a few milliseconds.
 const IDLE: u64 = 2000;
+
+/// A peer that sends so much beyond its limit in one [`STEP_UP`] floods: 500 frames a second that get no answer.
+const FLOODING: u32 = 100;
+/// A peer that floods is not heard for so long, and then again as long if it still does.
+const BLOCKED: Duration = Duration::from_secs(10);
+/// Peers that are not heard at one time, at most.
+const BLOCKED_MAX: usize = 128;
 
 /// How much is shed: nothing, what is not ours, and of strangers' datagrams all but one in 4, 16, 64, 256.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,10 +66,20 @@ impl fmt::Display for Level {
     }
 }
 
+/// A peer that is not heard, and until when.
+#[derive(Clone, Copy, Debug)]
+struct Blocked {
+    who: Offender,
+    until: Instant,
+}
+
 /// Decides how much is shed.
 #[derive(Debug)]
 pub(crate) struct Shedder {
     level: Level,
+    blocked: Vec<Blocked>,
+    /// When peers that flood were last asked for.
+    asked: Instant,
     changed: Instant,
     /// The last sign that the loop does not keep up.
     saturated: Instant,
@@ -77,6 +96,8 @@ impl Shedder {
     pub(crate) const fn new(now: Instant) -> Self {
         Self {
             level: Level::NOTHING,
+            blocked: Vec::new(),
+            asked: now,
             changed: now,
             saturated: now,
             patience: STEP_DOWN.0,
@@ -86,25 +107,46 @@ impl Shedder {
         }
     }
 
-    /// Takes a sign that the loop does not keep up. Gives the new level if there is to be another.
-    pub(crate) fn handle_saturation(&mut self, now: Instant) -> Option<Level> {
+    /// What is shed now.
+    pub(crate) fn orders(&self) -> Orders {
+        Orders { level: self.level, blocked: self.blocked.iter().map(|one| one.who).collect() }
+    }
+
+    /// Takes a sign that the loop does not keep up. `offenders` gives the peers that flooded since it was last asked, given
+    /// what counts as flooding. Tells whether the orders are others now.
+    #[must_use]
+    pub(crate) fn handle_saturation<I: Iterator<Item = Offender>>(
+        &mut self,
+        now: Instant,
+        offenders: impl FnOnce(u32) -> I,
+    ) -> bool {
         self.saturated = now;
         if std::mem::take(&mut self.is_trying) {
             let was_too_soon = now.since(self.changed) < TOO_SOON;
             self.patience = if was_too_soon { (self.patience * 2).min(STEP_DOWN.1) } else { STEP_DOWN.0 };
         }
-        let may_rise = self.level == Level::NOTHING || now.since(self.changed) >= STEP_UP;
-        if may_rise { self.change(now, self.level.up()) } else { None }
+        if self.level == Level::NOTHING {
+            // What they did before is of another time.
+            self.asked = now;
+            let _forgotten = offenders(u32::MAX).count();
+            return self.change(now, self.level.up());
+        }
+        let were_blocked = self.blocked.len();
+        if now.since(self.asked) >= STEP_UP {
+            self.asked = now;
+            let (room, until) = (BLOCKED_MAX.saturating_sub(were_blocked), now + BLOCKED);
+            self.blocked.extend(offenders(FLOODING).take(room).map(|who| Blocked { who, until }));
+        }
+        let may_rise = now.since(self.changed) >= STEP_UP;
+        (may_rise && self.change(now, self.level.up())) | (self.blocked.len() > were_blocked)
     }
 
-    /// Does what is due. `drops` reads the kernel's count of what was dropped, if it tells.
-    pub(crate) fn handle_timeout(
-        &mut self,
-        now: Instant,
-        drops: impl FnOnce() -> Option<u64>,
-    ) -> Option<Level> {
+    /// Does what is due. `drops` reads the kernel's count of what was dropped, if it tells. Tells whether the orders are
+    /// others now.
+    #[must_use]
+    pub(crate) fn handle_timeout(&mut self, now: Instant, drops: impl FnOnce() -> Option<u64>) -> bool {
         if self.poll_timeout().is_none_or(|at| now < at) {
-            return None;
+            return false;
         }
         let (passed, before) = (now.since(self.looked), self.drops);
         (self.looked, self.drops) = (now, drops());
@@ -114,13 +156,17 @@ impl Shedder {
             && u128::from(after.saturating_sub(before)) * 1000 < u128::from(IDLE) * passed.as_millis()
         {
             self.patience = STEP_DOWN.0;
+            self.blocked.clear();
             return self.change(now, Level::NOTHING);
         }
+        let were_blocked = self.blocked.len();
+        self.blocked.retain(|one| now < one.until);
+        let are_heard_again = self.blocked.len() < were_blocked;
         if calm < self.patience {
-            return None;
+            return are_heard_again;
         }
         self.is_trying = true;
-        self.change(now, self.level.down())
+        self.change(now, self.level.down()) | are_heard_again
     }
 
     /// Says when [`Shedder::handle_timeout`] wants to be called next.
@@ -128,15 +174,32 @@ impl Shedder {
         (self.level != Level::NOTHING).then(|| self.looked + LOOK)
     }
 
-    fn change(&mut self, now: Instant, level: Level) -> Option<Level> {
+    fn change(&mut self, now: Instant, level: Level) -> bool {
         if level == self.level {
-            return None;
+            return false;
         }
         if self.level == Level::NOTHING {
             (self.looked, self.drops) = (now, None);
         }
         (self.level, self.changed) = (level, now);
-        Some(level)
+        true
+    }
+}
+
+/// What the kernel is to shed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Orders {
+    pub(crate) level: Level,
+    pub(crate) blocked: Vec<Offender>,
+}
+
+impl fmt::Display for Orders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.level.fmt(f)?;
+        match self.blocked.len() {
+            0 => Ok(()),
+            count => write!(f, ", and {count} peers that flood"),
+        }
     }
 }
 
@@ -156,10 +219,11 @@ pub(crate) use program::program;
 mod program {
     //! The program itself: loads and comparisons, in the kernel's classic instruction set.
 
+    use roundtable_proto::server::{LAST_SHIFT, MARK, Marker, WORD_SHIFT};
     use roundtable_proto::wire::{Direction, Kind, MAGIC, VERSION};
     use socket2::SockFilter;
 
-    use super::{Beside, Level};
+    use super::{Beside, Orders};
 
     // Instructions of linux/bpf_common.h. A load reads network order, and ends in a drop beyond the datagram's end.
     const LOAD_ANCILLARY: u16 = 0x20;
@@ -167,14 +231,33 @@ mod program {
     const LOAD_HALF: u16 = 0x48;
     const LOAD_BYTE: u16 = 0x50;
     const SET_INDEX: u16 = 0x01;
+    const LOAD_WORD_HERE: u16 = 0x20;
+    const LOAD_HALF_HERE: u16 = 0x28;
+    const LOAD_BYTE_HERE: u16 = 0x30;
+    const ADD: u16 = 0x04;
+    const MULTIPLY: u16 = 0x24;
+    const SHIFT_RIGHT: u16 = 0x74;
+    const XOR_INDEX: u16 = 0xAC;
+    const TO_INDEX: u16 = 0x07;
     const AND: u16 = 0x54;
     const EQUAL: u16 = 0x15;
+    const EQUAL_INDEX: u16 = 0x1D;
     const ANY_BIT: u16 = 0x45;
     const RETURN: u16 = 0x06;
     /// Where a load finds a random number: SKF_AD_OFF + SKF_AD_RANDOM of linux/filter.h.
     const RANDOM: u32 = 0xFFFF_F000 + 56;
     /// The program of a UDP socket sees the UDP header before the payload.
     const PAYLOAD: u32 = 8;
+    /// Loads from here on find the IP header: SKF_NET_OFF of linux/filter.h.
+    const IP: u32 = 0xFFF0_0000;
+    /// Where the source address lies in the IP header, and in how many words. RFC 791, 3.1; RFC 8200, 3
+    const SOURCES: [(u32, u32); 2] = [(12, 1), (8, 4)];
+    /// The upper half of the first byte of an IPv6 header.
+    const IPV6: u32 = 0x60;
+    const UPPER_HALF: u32 = 0xF0;
+    /// Where a session starts in a frame that has one, and its mark. SPEC 2 and 12
+    const SESSION: u32 = 4;
+    const SESSION_MARK: u32 = SESSION + 16 - MARK as u32;
     /// Place and value of STUN's magic cookie. RFC 8489, 5
     const STUN_COOKIE: (u32, u32) = (4, 0x2112_A442);
     /// The two bits that are zero in STUN. RFC 8489, 5
@@ -188,8 +271,18 @@ mod program {
         Next,
         /// It begins like no frame.
         Foreign,
+        /// It has a session.
+        Peer,
+        /// Its source is an IPv6 address.
+        Ipv6,
+        /// The address of its source is hashed.
+        Hashed,
         /// Anybody may have sent it.
         Stranger,
+        /// A peer that floods has sent it.
+        Blocked,
+        /// Another peer has sent it.
+        NotBlocked,
         Accept,
         Drop,
     }
@@ -216,7 +309,8 @@ mod program {
 
         fn finish(self) -> Vec<SockFilter> {
             let place = |to| self.labels.iter().find(|(label, _)| *label == to).map(|(_, place)| *place);
-            // Jumps count from the next instruction, and only forward; no program here has 256.
+            // Jumps count from the next instruction, and only forward; no program here has 256 with all
+            // whom it may block.
             let jump = |from: usize, to| place(to).map_or(0, |place| (place - from - 1) as u8);
             let steps = self.steps.iter().enumerate();
             steps
@@ -227,9 +321,9 @@ mod program {
         }
     }
 
-    /// Writes the program of a level. Of a train that the kernel has joined (one source, one length) the first datagram
+    /// Writes the program for these orders. Of a train that the kernel has joined (one source, one length) the first datagram
     /// speaks for all.
-    pub(crate) fn program(level: Level, beside: Beside) -> Vec<SockFilter> {
+    pub(crate) fn program(orders: &Orders, beside: Beside, marker: &Marker) -> Vec<SockFilter> {
         let mut assembly = Assembly::default();
         assembly.step(SET_INDEX, PAYLOAD);
         if beside.proxy {
@@ -247,15 +341,73 @@ mod program {
         } else {
             assembly.step(RETURN, 0);
         }
+        assembly.label(To::Peer);
+        // Behind a proxy the IP header has the proxy's address.
+        if !beside.proxy {
+            write_mark(&mut assembly, marker);
+            write_blocked(&mut assembly, orders);
+        }
+        assembly.step(RETURN, u32::MAX);
         assembly.label(To::Stranger);
         assembly.step(LOAD_ANCILLARY, RANDOM);
-        assembly.step(AND, level.one_in() - 1);
+        assembly.step(AND, orders.level.one_in() - 1);
         assembly.test(EQUAL, 0, To::Accept, To::Drop);
         assembly.label(To::Accept);
         assembly.step(RETURN, u32::MAX);
         assembly.label(To::Drop);
         assembly.step(RETURN, 0);
         assembly.finish()
+    }
+
+    /// Compares the mark in the session with that of the source.
+    fn write_mark(assembly: &mut Assembly, marker: &Marker) {
+        assembly.step(LOAD_BYTE_HERE, IP);
+        assembly.step(AND, UPPER_HALF);
+        assembly.test(EQUAL, IPV6, To::Ipv6, To::Next);
+        for ((start, words), begun) in SOURCES.into_iter().zip(marker.family) {
+            // The source port is the first field of the UDP header.
+            assembly.step(LOAD_HALF_HERE, 0);
+            assembly.step(MULTIPLY, marker.port);
+            assembly.step(ADD, begun);
+            for word in 0..words {
+                assembly.step(TO_INDEX, 0);
+                assembly.step(LOAD_WORD_HERE, IP + start + 4 * word);
+                assembly.step(XOR_INDEX, 0);
+                write_round(assembly, marker.word, WORD_SHIFT);
+            }
+            if words == 1 {
+                assembly.test(EQUAL, 0, To::Hashed, To::Hashed);
+                assembly.label(To::Ipv6);
+            }
+        }
+        assembly.label(To::Hashed);
+        write_round(assembly, marker.last, LAST_SHIFT);
+        assembly.step(TO_INDEX, 0);
+        assembly.step(LOAD_WORD_HERE, PAYLOAD + SESSION_MARK);
+        assembly.test(EQUAL_INDEX, 0, To::Next, To::Stranger);
+    }
+
+    /// h = h * factor; h = h ^ h >> shift
+    fn write_round(assembly: &mut Assembly, factor: u32, shift: u32) {
+        assembly.step(MULTIPLY, factor);
+        assembly.step(TO_INDEX, 0);
+        assembly.step(SHIFT_RIGHT, shift);
+        assembly.step(XOR_INDEX, 0);
+    }
+
+    /// Drops what peers send that flood.
+    fn write_blocked(assembly: &mut Assembly, orders: &Orders) {
+        if orders.blocked.is_empty() {
+            return;
+        }
+        assembly.step(LOAD_WORD_HERE, PAYLOAD + SESSION);
+        for offender in &orders.blocked {
+            assembly.test(EQUAL, offender.0, To::Blocked, To::Next);
+        }
+        assembly.test(EQUAL, 0, To::NotBlocked, To::NotBlocked);
+        assembly.label(To::Blocked);
+        assembly.step(RETURN, 0);
+        assembly.label(To::NotBlocked);
     }
 
     /// Tells by the kind who may have sent it. Who speaks another version is a stranger.
@@ -266,7 +418,7 @@ mod program {
         assembly.test(EQUAL, VERSION.into(), To::Next, To::Stranger);
         assembly.step(LOAD_BYTE, 3);
         for kind in Kind::ALL.iter().filter(|kind| kind.direction() == Direction::In) {
-            let to = if kind.has_session() { To::Accept } else { To::Stranger };
+            let to = if kind.has_session() { To::Peer } else { To::Stranger };
             assembly.test(EQUAL, kind.number().into(), to, To::Next);
         }
         assembly.step(RETURN, 0);

@@ -14,7 +14,7 @@ use roundtable_proto::{Instant, Seed};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::filter::{Beside, Level, Shedder};
+use crate::filter::{Beside, Shedder};
 use crate::queue::{Drops, Queue};
 use crate::secret_file::{self, SecretFileError};
 use crate::seed;
@@ -141,7 +141,8 @@ pub struct Transport {
     /// Datagrams that the kernel dropped because the receive queue was full; zero where it does not tell. An upper bound
     /// where other sockets of the host lose some too.
     pub receive_drops: u64,
-    /// Datagrams that the kernel dropped under a flood because the server told it to: none of its own, and strangers'.
+    /// Datagrams that the kernel dropped under a flood because the server told it to: none of its own, strangers', and those of
+    /// peers that flood.
     pub receive_shed: u64,
 }
 
@@ -350,18 +351,20 @@ impl Server {
         }
         let saturated = self.crowded_since.is_some_and(|since| now.since(since) >= SATURATED);
         if saturated
-            && let Some(level) = self.shedder.as_mut().and_then(|shedder| shedder.handle_saturation(now))
+            && let Some(shedder) = &mut self.shedder
+            && shedder.handle_saturation(now, |least| self.engine.take_offenders(least))
         {
-            self.shed(level);
+            self.shed();
         }
         self.engine.set_pressure(now, if saturated { Pressure::Saturated } else { Pressure::Calm });
     }
 
     /// Has the kernel drop what comes last in a flood, or nothing more.
-    fn shed(&self, level: Level) {
-        match self.socket.shed(level, self.beside) {
-            Ok(()) => log::debug!("the kernel sheds {level}"),
-            Err(error) => log::debug!("the kernel cannot shed {level}: {error}"),
+    fn shed(&self) {
+        let Some(orders) = self.shedder.as_ref().map(Shedder::orders) else { return };
+        match self.socket.shed(&orders, self.beside, &self.engine.marker()) {
+            Ok(()) => log::debug!("the kernel sheds {orders}"),
+            Err(error) => log::debug!("the kernel cannot shed {orders}: {error}"),
         }
     }
 
@@ -399,8 +402,8 @@ impl Server {
         self.look_for_drops(now);
         let queue = self.queue;
         let dropped = || queue.and_then(Queue::drops).map(Drops::in_all);
-        if let Some(level) = self.shedder.as_mut().and_then(|shedder| shedder.handle_timeout(now, dropped)) {
-            self.shed(level);
+        if self.shedder.as_mut().is_some_and(|shedder| shedder.handle_timeout(now, dropped)) {
+            self.shed();
         }
         if self.engine.poll_timeout().is_some_and(|at| at <= now) {
             self.engine.handle_timeout(now);

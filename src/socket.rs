@@ -6,12 +6,14 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
-use roundtable_proto::server::{Path, Transmit, Via};
+use roundtable_proto::server::{Marker, Path, Transmit, Via};
 use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use crate::filter::{Beside, Level};
+#[cfg(target_os = "linux")]
+use crate::filter::Level;
+use crate::filter::{Beside, Orders};
 use crate::queue::Queue;
 
 /// Bytes asked for the kernel's receive queue: what survives a burst. The default holds 92 large datagrams.
@@ -122,20 +124,20 @@ impl Socket {
         true
     }
 
-    /// Has the kernel drop, before they are queued, the datagrams that `level` names.
+    /// Has the kernel drop, before they are queued, the datagrams that `orders` name.
     #[cfg(target_os = "linux")]
-    pub(crate) fn shed(&self, level: Level, beside: Beside) -> io::Result<()> {
+    pub(crate) fn shed(&self, orders: &Orders, beside: Beside, marker: &Marker) -> io::Result<()> {
         let socket = socket2::SockRef::from(&self.io);
-        if level == Level::NOTHING {
+        if orders.level == Level::NOTHING {
             socket.detach_filter()
         } else {
-            socket.attach_filter(&crate::filter::program(level, beside))
+            socket.attach_filter(&crate::filter::program(orders, beside, marker))
         }
     }
 
     /// Only Linux can.
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn shed(&self, _: Level, _: Beside) -> io::Result<()> {
+    pub(crate) fn shed(&self, _: &Orders, _: Beside, _: &Marker) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

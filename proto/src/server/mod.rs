@@ -34,7 +34,9 @@ mod crowd;
 mod foresight;
 mod index;
 mod limits;
+mod mark;
 mod names;
+mod offenders;
 mod offers;
 mod outbox;
 mod outcome;
@@ -59,7 +61,9 @@ use std::time::Duration;
 pub use config::{ANSWERED_FACTOR, Config, Stun};
 pub use cookie::COOKIE_LIFETIME;
 pub use limits::Limits;
+pub use mark::{LAST_SHIFT, MARK, Marker, WORD_SHIFT};
 pub use names::may_be_translated;
+pub use offenders::Offender;
 pub use outbox::Transmit;
 pub use outcome::{Counters, DropReason, Event, Outcome};
 pub use path::{Path, Via};
@@ -79,6 +83,7 @@ use cookie::Cookies;
 use crowd::Crowd;
 use foresight::Foresight;
 use names::Names;
+use offenders::Offenders;
 use offers::{Offer, Offers, Stage};
 use outbox::Outbox;
 use path::Endpoint;
@@ -114,6 +119,7 @@ pub struct Server {
     /// Registrations in all, where they are limited.
     registrations: Option<Budget>,
     gauge: Gauge,
+    offenders: Offenders,
     jitter: Generator,
     tokens: Prf,
     foresight: Foresight,
@@ -161,6 +167,7 @@ impl Server {
             registering: Crowd::new(config.limits.registering(), seed.key(b'r')),
             registrations: Some(config.limits.registrations_in_all).filter(|rate| *rate > 0).map(Budget::new),
             gauge: Gauge::new(config.limits.strangers_under_pressure()),
+            offenders: Offenders::new(),
             jitter: Generator::new(seed.key(b'j')),
             tokens: seed.key(b't'),
             foresight: Foresight::new(),
@@ -204,6 +211,18 @@ impl Server {
             None => return,
         };
         self.keep_event(event);
+    }
+
+    /// Returns the hash behind the marks in sessions, for a filter in front of the engine. SPEC 12
+    #[must_use]
+    pub const fn marker(&self) -> Marker {
+        self.registry.marker()
+    }
+
+    /// Gives the registered peers that have sent at least `least` frames beyond their limits since the last time, for a filter
+    /// in front of the engine. One that floods is always among them, of those that do not hardly one.
+    pub fn take_offenders(&mut self, least: u32) -> impl Iterator<Item = Offender> {
+        self.offenders.take(least)
     }
 
     /// Does what is due: offers time out, silent peers are forgotten. Looks at no more than [`SWEEP_MAX`] of each; if
@@ -344,11 +363,13 @@ impl Server {
         if kind != Kind::Unregister
             && let Err(wait) = self.registry.spend(now, slot, bytes as u64 + limits::FRAME)
         {
+            self.offenders.note(slot);
             return self.limited_peer(now, path, kind.number(), reference, wait);
         }
         match self.handle_authentic(now, Sender { path, slot, session }, frame) {
             Ok(outcome) => outcome,
             Err(Refused { code: ErrorCode::RateLimited, .. }) if self.gauge.is_high(now) => {
+                self.offenders.note(slot);
                 Outcome::Dropped(DropReason::Overload)
             }
             Err(refused) => self.refuse(path, kind.number(), reference, refused),
@@ -439,7 +460,10 @@ impl Server {
                 let reference = TransactionId(reference);
                 match self.registry.spend(now, slot, datagram.len() as u64 + limits::FRAME) {
                     Ok(()) => self.refuse(path, number, reference, code.into()),
-                    Err(wait) => self.limited_peer(now, path, number, reference, wait),
+                    Err(wait) => {
+                        self.offenders.note(slot);
+                        self.limited_peer(now, path, number, reference, wait)
+                    }
                 }
             }
             Standing::Elsewhere | Standing::Unknown => Outcome::Dropped(DropReason::from(error)),

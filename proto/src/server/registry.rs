@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::cookie::Proof;
 use super::index::{Hash, Index};
 use super::limits::Limits;
+use super::mark::{MARK, Marker};
 use super::offers::Calls;
 use super::path::{Endpoint, Path, Via};
 use super::rate::{Rate, Reserve, Stamp};
@@ -75,6 +76,18 @@ impl Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PeerSlot(u32);
 
+impl PeerSlot {
+    /// Returns the number that the session of its peer starts with.
+    pub(super) const fn number(self) -> u32 {
+        self.0
+    }
+
+    #[cfg(test)]
+    pub(super) const fn at(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 /// What a session in a frame stands for.
 pub(super) enum Standing {
     /// A live peer at the frame's source address.
@@ -93,6 +106,7 @@ pub(super) struct Registry {
     expiry: Wheel,
     positions: Prf,
     secrets: Generator,
+    marker: Marker,
     sending: Option<Rate>,
     ringing: Option<Rate>,
 }
@@ -106,6 +120,7 @@ impl Registry {
             expiry: Wheel::new(now, EXPIRY_STEP, limit),
             positions: seed.key(b'i'),
             secrets: Generator::new(seed.key(b's')),
+            marker: Marker::new(&seed.key(b'f')),
             sending: limits.sending(),
             ringing: limits.ringing(),
         }
@@ -123,6 +138,11 @@ impl Registry {
 
     pub(super) const fn is_full(&self) -> bool {
         self.peers.is_full()
+    }
+
+    /// Returns what the marks in sessions are made with.
+    pub(super) const fn marker(&self) -> Marker {
+        self.marker
     }
 
     /// Looks a session up: one array access.
@@ -200,7 +220,9 @@ impl Registry {
             return None;
         }
         let mut secret = [0; 12];
-        secret.copy_from_slice(&self.secrets.bytes()[..12]);
+        let (random, mark) = secret.split_at_mut(12 - MARK);
+        random.copy_from_slice(&self.secrets.bytes()[..12 - MARK]);
+        mark.copy_from_slice(&self.marker.mark(path.remote).to_be_bytes());
         let number = self.peers.insert(Peer {
             live: NonZero::<u8>::MIN,
             endpoint: Endpoint::from(path.remote),

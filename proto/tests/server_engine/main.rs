@@ -10,6 +10,7 @@ mod bounds;
 mod codec;
 mod counters;
 mod direction;
+mod filter;
 mod frames;
 mod keyed;
 mod lifetime;

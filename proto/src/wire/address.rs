@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-use super::field::Field;
+use super::field::{Field, Form};
 
 /// An IP address and a port, or none, in the fixed form of 19 bytes. SPEC 3
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +55,14 @@ impl Address {
         last.copy_from_slice(&port);
         bytes
     }
+
+    /// Takes the 19 bytes of an address, unless they are none. SPEC 3
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 19]) -> Option<Self> {
+        let [family, rest @ .., high, low] = bytes;
+        let address = Self { family, ip: u128::from_be_bytes(rest), port: u16::from_be_bytes([high, low]) };
+        address.is_valid().then_some(address)
+    }
 }
 
 impl From<SocketAddr> for Address {
@@ -81,6 +89,7 @@ impl FromStr for Address {
 
 impl Field for Address {
     const SIZE: usize = 19;
+    const FORM: Form = Form::Address;
 
     fn is_valid(&self) -> bool {
         match self.family {

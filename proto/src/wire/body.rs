@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::field::BlobKindByte;
-use super::field::Field;
+use super::field::{Field, Form};
 use super::{
     Address, Arrived, BlobKind, Cookie, DecodeError, Digest, Flag, HEADER, OfferId, PeerId, Session,
     Signature, Ticket, Token, TransactionId, Zeros,
@@ -22,14 +22,16 @@ pub struct FieldLayout {
     pub offset: usize,
     /// Bytes; zero for a blob, which takes the rest.
     pub size: usize,
+    /// What they are.
+    pub form: Form,
 }
 
 /// A frame's body of fixed size.
 pub(crate) trait Body: Serialize + DeserializeOwned {
     /// Bytes on the wire.
     const SIZE: usize;
-    /// Names and sizes in order.
-    const FIELDS: &'static [(&'static str, usize)];
+    /// Names, sizes and forms in order.
+    const FIELDS: &'static [(&'static str, usize, Form)];
 
     /// Checks each field's value.
     fn check(&self) -> Result<(), DecodeError>;
@@ -50,8 +52,8 @@ macro_rules! bodies {
 
             impl Body for $name {
                 const SIZE: usize = 0 $( + <$type as Field>::SIZE )*;
-                const FIELDS: &'static [(&'static str, usize)] =
-                    &[$( (stringify!($field), <$type as Field>::SIZE), )*];
+                const FIELDS: &'static [(&'static str, usize, Form)] =
+                    &[$( (stringify!($field), <$type as Field>::SIZE, <$type as Field>::FORM), )*];
 
                 fn check(&self) -> Result<(), DecodeError> {
                     $( if !self.$field.is_valid() {
@@ -303,9 +305,9 @@ pub(super) fn read<B: Body>(datagram: &[u8]) -> Result<B, DecodeError> {
 }
 
 /// Names the first field that `had` bytes do not hold whole.
-fn truncated(fields: &'static [(&'static str, usize)], had: usize) -> DecodeError {
+fn truncated(fields: &'static [(&'static str, usize, Form)], had: usize) -> DecodeError {
     let mut need = HEADER;
-    for (field, size) in fields {
+    for (field, size, _) in fields {
         need += size;
         if had < need {
             return DecodeError::Truncated { field, need, had };

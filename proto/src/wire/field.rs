@@ -9,10 +9,31 @@ use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeTuple, Serializer};
 use sha2::{Digest as _, Sha256};
 
+/// How the bytes of a field are to be read. SPEC 3
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Bytes that mean nothing by themselves.
+    Opaque,
+    /// A whole number, big-endian.
+    Number,
+    /// An [`OfferId`](super::OfferId).
+    OfferId,
+    /// A [`PeerId`](super::PeerId).
+    Identifier,
+    /// An [`Address`](super::Address).
+    Address,
+    /// Zeros.
+    Zero,
+    /// The rest of the datagram.
+    Blob,
+}
+
 /// What a body needs to know of a field's type.
 pub(super) trait Field {
     /// Bytes on the wire.
     const SIZE: usize;
+    /// What they are.
+    const FORM: Form;
 
     /// Tells whether the value is one that the type allows.
     fn is_valid(&self) -> bool {
@@ -22,12 +43,15 @@ pub(super) trait Field {
 
 impl Field for u8 {
     const SIZE: usize = 1;
+    const FORM: Form = Form::Number;
 }
 impl Field for u16 {
     const SIZE: usize = 2;
+    const FORM: Form = Form::Number;
 }
 impl Field for u32 {
     const SIZE: usize = 4;
+    const FORM: Form = Form::Number;
 }
 
 pub(super) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
@@ -43,6 +67,7 @@ macro_rules! sixteen {
 
         impl Field for $name {
             const SIZE: usize = 16;
+            const FORM: Form = Form::Opaque;
 
             fn is_valid(&self) -> bool {
                 let valid: fn(&[u8; 16]) -> bool = $valid;
@@ -123,6 +148,7 @@ impl Signature {
 
 impl Field for Signature {
     const SIZE: usize = 64;
+    const FORM: Form = Form::Opaque;
 }
 
 impl Serialize for Signature {
@@ -236,6 +262,7 @@ macro_rules! eight {
     ($name:ident, valid: $valid:expr) => {
         impl Field for $name {
             const SIZE: usize = 8;
+            const FORM: Form = Form::Opaque;
 
             fn is_valid(&self) -> bool {
                 let valid: fn(u64) -> bool = $valid;
@@ -279,6 +306,7 @@ impl Flag {
 
 impl Field for Flag {
     const SIZE: usize = 1;
+    const FORM: Form = Form::Number;
 
     fn is_valid(&self) -> bool {
         self.0 <= 1
@@ -317,6 +345,7 @@ impl BlobKindByte {
 
 impl Field for BlobKindByte {
     const SIZE: usize = 1;
+    const FORM: Form = Form::Number;
 
     fn is_valid(&self) -> bool {
         self.kind().is_some()
@@ -354,6 +383,7 @@ impl<const N: usize> fmt::Debug for Zeros<N> {
 
 impl<const N: usize> Field for Zeros<N> {
     const SIZE: usize = N;
+    const FORM: Form = Form::Zero;
 
     fn is_valid(&self) -> bool {
         !self.dirty

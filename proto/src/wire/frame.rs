@@ -2,8 +2,9 @@
 
 use super::body::{self, Body, FieldLayout};
 use super::{
-    Ack, BlobKind, Challenge, DATAGRAM_MAX, DecodeError, Fragment, HEADER, Keepalive, Kind, MAGIC, Ping,
-    Pong, Probe, ProbeReply, Punch, PunchNow, Refusal, Register, Registered, Relayed, Unregister, VERSION,
+    Ack, BlobKind, Challenge, DATAGRAM_MAX, DecodeError, Form, Fragment, HEADER, Keepalive, Kind, MAGIC,
+    Ping, Pong, Probe, ProbeReply, Punch, PunchNow, Refusal, Register, Registered, Relayed, Unregister,
+    VERSION,
 };
 
 /// One datagram's meaning. SPEC 4
@@ -187,12 +188,12 @@ pub fn layout(kind: Kind) -> Vec<FieldLayout> {
     };
     let mut offset = HEADER;
     let mut layout = Vec::with_capacity(fields.len() + 1);
-    for &(name, size) in fields {
-        layout.push(FieldLayout { name, offset, size });
+    for &(name, size, form) in fields {
+        layout.push(FieldLayout { name, offset, size, form });
         offset += size;
     }
     if kind.has_blob() {
-        layout.push(FieldLayout { name: "blob", offset, size: 0 });
+        layout.push(FieldLayout { name: "blob", offset, size: 0, form: Form::Blob });
     }
     layout
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-use super::field::{Field, TransactionId, write_hex};
+use super::field::{Field, Form, TransactionId, write_hex};
 
 /// A call's name: a UUID that the caller chose at random. Never zero. SPEC 3
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +42,7 @@ impl OfferId {
 
 impl Field for OfferId {
     const SIZE: usize = 16;
+    const FORM: Form = Form::OfferId;
 
     fn is_valid(&self) -> bool {
         self.0 != [0; 16]
@@ -121,6 +122,7 @@ impl PeerId {
 
 impl Field for PeerId {
     const SIZE: usize = 32;
+    const FORM: Form = Form::Identifier;
 
     fn is_valid(&self) -> bool {
         self.0 != [0; 32]

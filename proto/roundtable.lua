@@ -4,7 +4,7 @@
 --   tshark -X lua_script:proto/roundtable.lua -r capture.pcapng -Y 'roundtable.offer == 3ed9de24-c827-44ed-a825-f1041fb6b1e7'
 --
 -- It checks a datagram as SPEC 2 says, in that order: the field roundtable.invalid names what is wrong as the
--- vectors do. Every call (offer id) has a number, and each of its frames links to the first one.
+-- vectors do. What a capture has not kept is taken for sent: a capture may cut blobs. Every call (offer id) has a number, and each of its frames links to the first one.
 
 local protocol = Proto("roundtable", "Roundtable signalling")
 
@@ -162,7 +162,7 @@ end
 
 -- The error that SPEC 2 names for this header, if any.
 local function header_error(buffer)
-    local had = buffer:len()
+    local had = buffer:reported_len()
     if had < HEADER then return "truncated: " .. (had < 2 and "magic" or had < 3 and "version" or "kind") end
     if buffer(0, 2):string() ~= "RT" then return "bad_magic" end
     if buffer(2, 1):uint() ~= 1 then return "bad_version" end
@@ -176,7 +176,8 @@ local function add_fields(tree, buffer, layout)
     for _, field in ipairs(layout) do
         local name, size, kind = field[1], field[2][1], field[2][2]
         if kind == "blob" then break end
-        if at + size > buffer:len() then return ranges, "truncated: " .. name, buffer:len() end
+        if at + size > buffer:reported_len() then return ranges, "truncated: " .. name, buffer:len() end
+        if at + size > buffer:len() then return ranges, forbidden, buffer:reported_len() end
         local range = buffer(at, size)
         ranges[name], at = range, at + size
         if kind == "address" then add_address(tree, name, range) else tree:add(fields[name], range) end
@@ -187,12 +188,13 @@ end
 
 local function body_error(kind, ranges, forbidden, buffer, at)
     local has_blob = KINDS[kind][2][#KINDS[kind][2]] == blob
-    if not has_blob and buffer:len() > at then return "trailing" end
-    if forbidden or not has_blob then return forbidden end
+    local had = buffer:reported_len()
+    if not has_blob and had > at then return "trailing" end
+    if forbidden or not has_blob or not ranges.length or not ranges.index then return forbidden end
     local need, field = blob_size(kind, ranges.length:uint(), ranges.index:uint())
     if not need then return "bad_field: " .. field end
-    if buffer:len() - at < need then return "truncated: blob" end
-    if buffer:len() - at > need then return "trailing" end
+    if had - at < need then return "truncated: blob" end
+    if had - at > need then return "trailing" end
 end
 
 local function add_call(tree, range, pinfo)

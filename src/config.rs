@@ -42,6 +42,8 @@ pub type RegisterTotal = Ranged<0, 1_000_000>;
 pub type PeerRate = Ranged<0, 16_384>;
 /// Offers a second to one peer; 0 is no limit.
 pub type OfferRate = Ranged<0, 10_000>;
+/// MiB of a capture.
+pub type CaptureSize = Ranged<1, 4096>;
 /// Bytes of the largest blob that is relayed. Its upper end is `BLOB_MAX` of SPEC 10.
 pub type MaxBlob = Ranged<1024, 65_536>;
 
@@ -100,6 +102,12 @@ pub struct Config {
     /// The file that keeps the secret of cookies and tickets over a restart, or for several servers; unset: the secret ends
     /// with the process.
     pub secretfile: Option<PathBuf>,
+    /// The file to which every datagram is written, as pcapng; unset: none.
+    pub capturefile: Option<PathBuf>,
+    /// MiB of that file, at most.
+    pub capturesize: CaptureSize,
+    /// Whether offers, answers and candidates are written, too; else only their lengths.
+    pub captureblobs: bool,
     /// Whether `roundtable-probe bench` may load this server from another machine.
     pub benchmarks: bool,
 }
@@ -127,6 +135,9 @@ impl Default for Config {
             offerrate: OfferRate::constant::<10>(),
             kernelfilter: true,
             secretfile: None,
+            capturefile: None,
+            capturesize: CaptureSize::constant::<64>(),
+            captureblobs: false,
             benchmarks: false,
         }
     }
@@ -211,7 +222,8 @@ mod tests {
                     publicaddress: 192.0.2.1\nstun: strict\n\
                     maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n\
                     signaturechecks: 7\nstrangerrate: 8\nregisterrate: 9\nregistertotal: 10\npeerrate: 11\nofferrate: 12\n\
-                    kernelfilter: false\nsecretfile: /tmp/secret\nbenchmarks: true\n";
+                    kernelfilter: false\nsecretfile: /tmp/secret\n\
+                    capturefile: /tmp/capture\ncapturesize: 5\ncaptureblobs: true\nbenchmarks: true\n";
         let expected = Config {
             loglevel: LogLevel::Debug,
             logfile: Some("/tmp/log".into()),
@@ -233,6 +245,9 @@ mod tests {
             offerrate: OfferRate::constant::<12>(),
             kernelfilter: false,
             secretfile: Some("/tmp/secret".into()),
+            capturefile: Some("/tmp/capture".into()),
+            capturesize: CaptureSize::constant::<5>(),
+            captureblobs: true,
             benchmarks: true,
         };
         assert_eq!(Config::from_yaml(text, Path::new("c")).unwrap(), expected);

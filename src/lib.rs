@@ -5,6 +5,7 @@
 //!
 //! Without the feature `cli` nothing of the two programs' command lines is pulled in.
 
+pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod client;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use roundtable_proto::wire::{self, Frame, Ping, TransactionId, Zeros};
 use tokio::net::UdpSocket;
 
+use crate::capture::{self, Capture, Way};
 use crate::client::{Pong, any_address};
 
 /// Asks one server, one PING at a time.
@@ -14,6 +15,7 @@ use crate::client::{Pong, any_address};
 pub struct Pinger {
     socket: UdpSocket,
     server: SocketAddr,
+    capture: Option<Capture>,
 }
 
 impl Pinger {
@@ -22,7 +24,13 @@ impl Pinger {
     /// # Errors
     /// The operating system's.
     pub async fn new(server: SocketAddr) -> io::Result<Self> {
-        Ok(Self { socket: UdpSocket::bind(any_address(server)).await?, server })
+        Ok(Self { socket: UdpSocket::bind(any_address(server)).await?, server, capture: None })
+    }
+
+    /// Writes what is said from now on to this capture.
+    #[must_use]
+    pub fn recorded(self, capture: Option<Capture>) -> Self {
+        Self { capture, ..self }
     }
 
     /// Sends one PING and waits for its PONG; `None` if none comes within `wait`.
@@ -35,9 +43,20 @@ impl Pinger {
         let transaction = TransactionId(bytes);
         let ping = Frame::Ping(Ping { transaction, zero: Zeros::ZERO }).to_vec();
         let sent = Instant::now();
+        self.note(Way::Out, &ping);
         self.socket.send_to(&ping, self.server).await?;
         let observed = tokio::time::timeout(wait, self.observed(transaction)).await;
         Ok(observed.ok().map(|observed| Pong { round_trip: sent.elapsed(), observed }))
+    }
+
+    fn note(&self, way: Way, datagram: &[u8]) {
+        let (Some(capture), Ok(local)) = (&self.capture, self.socket.local_addr()) else { return };
+        let local = capture::shown(local, self.server);
+        let (from, to) = match way {
+            Way::In => (self.server, local),
+            Way::Out => (local, self.server),
+        };
+        capture.note(way, from, to, datagram);
     }
 
     /// Waits for the answer to `transaction`, whatever else comes.
@@ -52,6 +71,7 @@ impl Pinger {
             if from != self.server {
                 continue;
             }
+            self.note(Way::In, &buffer[..length]);
             if let Ok(Frame::Pong(pong)) = wire::decode(&buffer[..length])
                 && pong.transaction == transaction
                 && let Some(observed) = pong.observed.socket_addr()

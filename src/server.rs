@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use roundtable_proto::server::{self as engine, Counters, Event, LastingSecret, Limits, Pressure, Via};
 use roundtable_proto::{Instant, Seed};
 
+use crate::capture::{Capture, Extent, Way};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::filter::{Beside, Shedder};
@@ -72,6 +73,8 @@ pub struct Server {
     crowded_since: Option<Instant>,
     /// What the kernel is to drop meanwhile; none if the operator has it drop nothing.
     shedder: Option<Shedder>,
+    /// Where datagrams are written to.
+    capture: Option<Capture>,
     /// Neither the operator nor a public address says what clients call this server, and nobody was told so.
     is_unnamed: bool,
 }
@@ -91,6 +94,8 @@ pub enum StartError {
     Secret(SecretFileError),
     /// The system does not give the memory that `maxpeers` and `maxoffers` need: so many bytes, reserved at the start.
     Memory(usize),
+    /// The file of `capturefile` cannot be made.
+    Capture(io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -104,6 +109,7 @@ impl fmt::Display for StartError {
                  (ulimit -v)",
                 bytes.div_ceil(1 << 20)
             ),
+            Self::Capture(error) => write!(f, "capturefile: {error}"),
         }
     }
 }
@@ -219,6 +225,7 @@ impl Server {
             beside: Beside { stun: config.stun != engine::Stun::Off, ..Beside::default() },
             crowded_since: None,
             shedder: config.kernelfilter.then(|| Shedder::new(clock.now())),
+            capture: config.capturefile.as_deref().map(|path| capture(path, config)).transpose()?,
             is_unnamed: config.publicaddress.is_empty(),
         })
     }
@@ -377,6 +384,11 @@ impl Server {
                 self.learn_local(via, local);
             }
             for datagram in datagrams {
+                if let Some(capture) = &self.capture {
+                    let local = self.socket.source(path.via).unwrap_or(self.address.ip());
+                    let local = SocketAddr::new(local, self.address.port());
+                    capture.note(Way::In, path.remote, local, datagram);
+                }
                 let outcome = self.engine.handle_datagram(now, path, datagram);
                 log::trace!("{} bytes from {}: {outcome:?}", datagram.len(), path.remote);
             }
@@ -417,6 +429,14 @@ impl Server {
     /// Sends all that waits.
     fn flush(&mut self) {
         while let Some(transmit) = self.engine.poll_transmit() {
+            if let Some(capture) = &self.capture {
+                let path = transmit.path;
+                let local = self.socket.source(path.via).unwrap_or(self.address.ip());
+                let local = SocketAddr::new(local, self.address.port());
+                for datagram in transmit.contents.chunks(transmit.segment_size.max(1)) {
+                    capture.note(Way::Out, local, path.remote, datagram);
+                }
+            }
             if let Err(error) = self.socket.send(&transmit) {
                 self.transport.send_errors += 1;
                 log::debug!("{} bytes to {}: {error}", transmit.contents.len(), transmit.path.remote);
@@ -437,6 +457,9 @@ impl Server {
     }
 
     fn publish(&self) {
+        if let Some(capture) = &self.capture {
+            capture.flush();
+        }
         let mut stats = self.shared.lock();
         stats.peers = self.engine.peers();
         stats.offers = self.engine.offers();
@@ -483,6 +506,12 @@ const fn limits(config: &Config) -> Limits {
         peer_kib: config.peerrate.get(),
         offers_to_peer: config.offerrate.get(),
     }
+}
+
+/// Opens the file that datagrams are written to.
+fn capture(path: &Path, config: &Config) -> Result<Capture, StartError> {
+    let size = u64::from(config.capturesize.get()) << 20;
+    Capture::create(path, Extent { size, blobs: config.captureblobs }).map_err(StartError::Capture)
 }
 
 /// Reads the secret of cookies and tickets that outlives the process, and the date with it.

@@ -230,7 +230,8 @@ impl Socket {
         place.map_or_else(Via::default, |place| Via(place as u32 + 1))
     }
 
-    fn source(&self, via: Via) -> Option<IpAddr> {
+    /// Gives the local address that a way came to, if it is known.
+    pub(crate) fn source(&self, via: Via) -> Option<IpAddr> {
         self.locals.get((via.0 as usize).checked_sub(1)?).copied()
     }
 

@@ -30,6 +30,8 @@ pub enum Failure {
     Secret(SecretFileError),
     /// The system does not give the memory that the limits need.
     Memory(StartError),
+    /// The capture file cannot be made.
+    Capture(io::Error),
     /// The system gives no event loop or signal handler.
     Runtime(io::Error),
     /// The address cannot be bound.
@@ -49,6 +51,7 @@ impl Failure {
             StartError::System(source) => source,
             StartError::Secret(error) => return Self::Secret(error),
             StartError::Memory(_) => return Self::Memory(error),
+            StartError::Capture(source) => return Self::Capture(source),
         };
         let address = config.localaddress.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         Self::Bind { address: SocketAddr::new(address, config.localport), source }
@@ -66,7 +69,9 @@ impl Failure {
     const fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => EX_USAGE,
-            Self::Config(_) | Self::Logging(_) | Self::Secret(_) | Self::Memory(_) => EX_CONFIG,
+            Self::Config(_) | Self::Logging(_) | Self::Secret(_) | Self::Memory(_) | Self::Capture(_) => {
+                EX_CONFIG
+            }
             Self::Runtime(_) | Self::Bind { .. } | Self::Loop(_) => EX_FAILURE,
         }
     }
@@ -80,6 +85,7 @@ impl fmt::Display for Failure {
             Self::Logging(error) => error.fmt(out),
             Self::Secret(error) => write!(out, "secretfile: {error}"),
             Self::Memory(error) => error.fmt(out),
+            Self::Capture(error) => write!(out, "capturefile: {error}"),
             Self::Runtime(source) => write!(out, "cannot start: {source}"),
             Self::Bind { address, source } => {
                 write!(out, "cannot listen on {address} (udp): {source}")?;
@@ -125,7 +131,10 @@ impl std::error::Error for Failure {
             Self::Config(error) => Some(error),
             Self::Secret(error) => Some(error),
             Self::Logging(error) => Some(error),
-            Self::Runtime(source) | Self::Bind { source, .. } | Self::Loop(source) => Some(source),
+            Self::Runtime(source)
+            | Self::Capture(source)
+            | Self::Bind { source, .. }
+            | Self::Loop(source) => Some(source),
         }
     }
 }

@@ -26,6 +26,8 @@ pub use call::{Answer, Call, CallEvent, IncomingCall, Outcome, PunchedPath};
 pub use roundtable_proto::client::{CallError, FailReason, PathKind};
 use task::{Command, Ends, Task};
 
+use crate::capture::Capture;
+
 /// Commands that wait for the task, at most; a sender waits then.
 const COMMANDS_MAX: usize = 64;
 /// Incoming calls that wait to be accepted, at most. Further ones fail at their time.
@@ -46,6 +48,8 @@ pub struct Options {
     pub identity: Identity,
     /// The socket to use, shared with the application's media; `None` binds one of the server's family.
     pub socket: Option<Arc<UdpSocket>>,
+    /// Where the protocol's datagrams are written to; `None`: nowhere.
+    pub capture: Option<Capture>,
     /// Gets every received datagram that is none of the protocol's; it is dropped where this is full or `None`.
     pub media: Option<mpsc::Sender<Media>>,
 }
@@ -54,7 +58,7 @@ impl Options {
     /// Makes the options of a client with a socket of its own.
     #[must_use]
     pub fn new(server: SocketAddr, identity: impl Into<Identity>) -> Self {
-        Self { server, known_as: None, identity: identity.into(), socket: None, media: None }
+        Self { server, known_as: None, identity: identity.into(), socket: None, capture: None, media: None }
     }
 }
 
@@ -242,6 +246,7 @@ impl Client {
             registration: state,
             local: address,
             media: options.media,
+            capture: options.capture,
         };
         tokio::spawn(Task::new(socket, config, ends)?.run(command_queue));
         Ok((Self { commands, registration, local }, Incoming(incoming_queue)))

@@ -11,13 +11,14 @@ use bytes::Bytes;
 use roundtable_proto::client::{
     CallError, Client as Engine, Config, Counters, Event, FailReason, Handled, OfferError,
 };
-use roundtable_proto::wire::{Address, OfferId, PeerId};
+use roundtable_proto::wire::{Address, OfferId, PeerId, is_ours};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::call::{Answer, Call, CallEvent, IncomingCall, Outcome, PunchedPath};
 use super::{Arrival, Media, Pong, RefusedOffer, Registration};
 use super::{hops, hosts};
+use crate::capture::{self, Capture, Way};
 use crate::clock::{Clock, unix_time};
 use crate::seed;
 
@@ -77,6 +78,7 @@ pub(super) struct Ends {
     /// The own address of the socket in use.
     pub(super) local: watch::Sender<SocketAddr>,
     pub(super) media: Option<mpsc::Sender<Media>>,
+    pub(super) capture: Option<Capture>,
 }
 
 pub(super) struct Task {
@@ -88,6 +90,7 @@ pub(super) struct Task {
     registration: watch::Sender<Registration>,
     local: watch::Sender<SocketAddr>,
     media: Option<mpsc::Sender<Media>>,
+    capture: Option<Capture>,
     calls: BTreeMap<OfferId, mpsc::Sender<CallEvent>>,
     /// Whoever waits for a PONG. The engine asks one question at a time: its answer is for all of them.
     pings: Vec<oneshot::Sender<Result<Pong, FailReason>>>,
@@ -97,9 +100,21 @@ impl Task {
     pub(super) fn new(socket: Arc<UdpSocket>, config: Config, ends: Ends) -> io::Result<Self> {
         let clock = Clock::start();
         let engine = Engine::new(clock.now(), config, seed::draw()?);
-        let Ends { commands, incoming, registration, local, media } = ends;
+        let Ends { commands, incoming, registration, local, media, capture } = ends;
         let (calls, pings) = (BTreeMap::new(), Vec::new());
-        Ok(Self { socket, clock, engine, commands, incoming, registration, local, media, calls, pings })
+        Ok(Self {
+            socket,
+            clock,
+            engine,
+            commands,
+            incoming,
+            registration,
+            local,
+            media,
+            capture,
+            calls,
+            pings,
+        })
     }
 
     /// Runs until the last handle is gone.
@@ -112,6 +127,9 @@ impl Task {
             self.handle_due();
             self.deliver_events();
             self.flush().await;
+            if let Some(capture) = &self.capture {
+                capture.flush();
+            }
             let deadline = self.engine.poll_timeout();
             if let Some(at) = deadline {
                 timer.as_mut().reset(self.clock.wake_at(at));
@@ -166,6 +184,9 @@ impl Task {
 
     fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8]) {
         let from = canonical(from);
+        if let Some(capture) = self.capture.as_ref().filter(|_| is_ours(datagram)) {
+            capture.note(Way::In, from, capture::shown(*self.local.borrow(), from), datagram);
+        }
         match self.engine.handle_datagram(self.clock.now(), from, datagram) {
             Handled::Ours => {}
             Handled::Dropped(reason) => {
@@ -354,6 +375,10 @@ impl Task {
                 None => self.socket.send_to(&transmit.contents, to).await,
                 Some(hops) => hops::send_to(&self.socket, hops, &transmit.contents, to),
             };
+            if let Some(capture) = &self.capture {
+                let local = capture::shown(*self.local.borrow(), transmit.to);
+                capture.note(Way::Out, local, transmit.to, &transmit.contents);
+            }
             if let Err(error) = sent {
                 log::debug!("{} bytes to {}: {error}", transmit.contents.len(), transmit.to);
             }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    MaxBlob, MaxOffers, MaxPeerOffers, MaxPeers, OfferRate, PeerRate, RegisterRate, RegisterTotal,
-    SignatureChecks, StrangerRate, Timeout,
+    CaptureSize, MaxBlob, MaxOffers, MaxPeerOffers, MaxPeers, OfferRate, PeerRate, RegisterRate,
+    RegisterTotal, SignatureChecks, StrangerRate, Timeout,
 };
 
 /// How much is logged.
@@ -81,12 +81,15 @@ pub enum Key {
     OfferRate,
     KernelFilter,
     SecretFile,
+    CaptureFile,
+    CaptureSize,
+    CaptureBlobs,
     Benchmarks,
 }
 
 impl Key {
     /// Every key, in the order of the shipped file.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::LogLevel,
         Self::LogFile,
         Self::LocalPort,
@@ -107,6 +110,9 @@ impl Key {
         Self::OfferRate,
         Self::KernelFilter,
         Self::SecretFile,
+        Self::CaptureFile,
+        Self::CaptureSize,
+        Self::CaptureBlobs,
         Self::Benchmarks,
     ];
 
@@ -134,6 +140,9 @@ impl Key {
             Self::OfferRate => "offerrate",
             Self::KernelFilter => "kernelfilter",
             Self::SecretFile => "secretfile",
+            Self::CaptureFile => "capturefile",
+            Self::CaptureSize => "capturesize",
+            Self::CaptureBlobs => "captureblobs",
             Self::Benchmarks => "benchmarks",
         }
     }
@@ -170,7 +179,11 @@ impl Key {
             }
             Self::PeerRate => Allowed::Number { min: PeerRate::MIN, max: PeerRate::MAX, unit: "KiB" },
             Self::OfferRate => Allowed::Number { min: OfferRate::MIN, max: OfferRate::MAX, unit: "offers" },
-            Self::PlainIds | Self::KernelFilter | Self::Benchmarks => Allowed::Boolean,
+            Self::CaptureFile => Allowed::Path { otherwise: "none" },
+            Self::CaptureSize => {
+                Allowed::Number { min: CaptureSize::MIN, max: CaptureSize::MAX, unit: "MiB" }
+            }
+            Self::PlainIds | Self::KernelFilter | Self::CaptureBlobs | Self::Benchmarks => Allowed::Boolean,
         }
     }
 

@@ -140,6 +140,9 @@ fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
         Key::OfferRate => config.offerrate = ranged(key, found)?,
         Key::KernelFilter => config.kernelfilter = boolean(key, found)?,
         Key::SecretFile => config.secretfile = path(key, found)?,
+        Key::CaptureFile => config.capturefile = path(key, found)?,
+        Key::CaptureSize => config.capturesize = ranged(key, found)?,
+        Key::CaptureBlobs => config.captureblobs = boolean(key, found)?,
         Key::Benchmarks => config.benchmarks = boolean(key, found)?,
     }
     Ok(())
@@ -222,7 +225,7 @@ mod tests {
     const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, publicaddress, stun, \
                          maxpeers, maxoffers, maxpeeroffers, maxblob, plainids, signaturechecks, strangerrate, \
                          registerrate, registertotal, peerrate, offerrate, kernelfilter, \
-                         secretfile, benchmarks";
+                         secretfile, capturefile, capturesize, captureblobs, benchmarks";
 
     #[test]
     fn text_without_any_key_gives_the_defaults() {

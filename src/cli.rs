@@ -2,6 +2,7 @@
 
 mod arguments;
 mod failure;
+pub(crate) mod papers;
 
 use std::io::{self, Write};
 

@@ -9,12 +9,16 @@ mod bench;
 mod calls;
 #[path = "probe/command_line.rs"]
 mod command_line;
+#[path = "probe/datagrams.rs"]
+mod datagrams;
 #[path = "probe/endings.rs"]
 mod endings;
 #[path = "probe/failures.rs"]
 mod failures;
 #[path = "probe/keys.rs"]
 mod keys;
+#[path = "probe/papers.rs"]
+mod papers;
 #[path = "support/program.rs"]
 mod program;
 #[path = "probe/script.rs"]

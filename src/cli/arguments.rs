@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::Failure;
 
 /// UDP rendezvous server for peer-to-peer voice: who is where, offer, answer, hole punching.
-#[derive(Debug, PartialEq, Eq, FromArgs)]
+#[derive(Debug, PartialEq, Eq, FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("--help", "-h"),
     note = "Also -configFilePath and --configFilePath, each with a space or = before FILE.\n\

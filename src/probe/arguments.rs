@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use roundtable_proto::peer_address::ServerName;
 use roundtable_proto::wire::PeerId;
 
 use super::bench::Bench;
+use super::datagram::{Assignment, InputForm, Notation};
 use super::parsing::{calls, count, key_file, plain, seconds, server_name, stay};
 
 /// Speak the Roundtable signalling protocol: find out whether a server answers, who is registered, and why a call
@@ -14,8 +15,8 @@ use super::parsing::{calls, count, key_file, plain, seconds, server_name, stay};
 ///
 /// SERVER is a name or an address, with a port unless it is 1066: rendezvous.example, 198.51.100.7:4000, [2001:db8::1]:1066.
 /// Exit codes: 0 done, 1 failed on this machine, 2 wrong usage, 3 no answer, 4 refused by the server, 5 the call
-/// failed, 6 declined.
-#[derive(FromArgs, Debug)]
+/// failed, 6 declined, 7 done, but not all is as it should be.
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     note = "With --json every line is an object with event, at_ms (since the start), and what the help of the \
                command lists.\nWhat ends a command with an exit code from 1 on is then the last line: failed: kind, message"
@@ -24,6 +25,12 @@ pub(super) struct Arguments {
     /// print one JSON object a line instead of text
     #[argh(switch)]
     pub(super) json: bool,
+    /// write every datagram to this file, as pcapng for Wireshark or decode; offers and answers only by their length
+    #[argh(option)]
+    pub(super) capture: Option<PathBuf>,
+    /// write offers and answers there whole
+    #[argh(switch)]
+    pub(super) capture_blobs: bool,
     /// print the version and end
     #[argh(switch)]
     pub(super) version: bool,
@@ -31,7 +38,7 @@ pub(super) struct Arguments {
     pub(super) command: Option<Command>,
 }
 
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand)]
 pub(super) enum Command {
     Ping(Ping),
@@ -40,12 +47,17 @@ pub(super) enum Command {
     Call(Call),
     Id(Id),
     Inspect(Inspect),
+    Doctor(Doctor),
+    Diagnose(Diagnose),
+    Encode(Encode),
+    Decode(Decode),
+    Papers(Papers),
     Demo(Demo),
     Bench(Bench),
 }
 
 /// Send PINGs: round trip, loss and the address under which the server sees this host.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "ping",
@@ -67,7 +79,7 @@ pub(super) struct Ping {
 }
 
 /// Register an identifier and show what the server says; end the registration again.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "register",
@@ -96,7 +108,7 @@ pub(super) struct Register {
 }
 
 /// Wait for offers and answer them: with a file, with what was offered, or by declining.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "listen",
@@ -144,7 +156,7 @@ pub(super) struct Listen {
 }
 
 /// Offer a file to a peer and show its answer, with the time of each step.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "call",
@@ -194,7 +206,7 @@ pub(super) struct Call {
 }
 
 /// Show an identifier and, with servers, the peer address to hand out: one line that `call` takes.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "id",
@@ -216,7 +228,7 @@ pub(super) struct Id {
 }
 
 /// Say what a peer address or an identifier that was handed out holds, or what is damaged in it.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "inspect",
@@ -230,8 +242,120 @@ pub(super) struct Inspect {
     pub(super) text: String,
 }
 
+/// Examine everything between this machine and a server in ten seconds: name, clock, way, NAT, registration, length of
+/// datagrams, a call to itself.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "doctor",
+    note = "It ends with the exit code of the worst step: 7 for a warning.\nWith --json:\n\
+            key_made: file\n\
+            step: step, verdict, text, advice, details\n\
+            verdict: verdict, cause, text"
+)]
+pub(super) struct Doctor {
+    /// the server
+    #[argh(positional)]
+    pub(super) server: String,
+    /// plain identifier to register: a UUID (default: a key that ends with this command)
+    #[argh(option, from_str_fn(plain))]
+    pub(super) id: Option<PeerId>,
+    /// instead of --id: keyed identity from this file, which is made on first use
+    #[argh(option, from_str_fn(key_file))]
+    pub(super) key: Option<PathBuf>,
+}
+
+/// Find out why a call to a peer does not come about: call it, and say at which hop it stops. The peer rings.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "diagnose",
+    note = "It ends with the exit code of the worst step: 7 for a warning.\nWith --json:\n\
+            key_made: file\n\
+            step: step, verdict, text, advice, details\n\
+            verdict: verdict, cause, text"
+)]
+pub(super) struct Diagnose {
+    /// whom to call: the peer address that was handed out, or an identifier with --server
+    #[argh(option)]
+    pub(super) peer: String,
+    /// the server, instead of those in the peer address
+    #[argh(option)]
+    pub(super) server: Option<String>,
+    /// own plain identifier: a UUID (default: a random one)
+    #[argh(option, from_str_fn(plain))]
+    pub(super) id: Option<PeerId>,
+    /// instead of --id: own keyed identity from this file, which is made on first use
+    #[argh(option, from_str_fn(key_file))]
+    pub(super) key: Option<PathBuf>,
+    /// offer this file's content; - reads standard input (default: a description without media)
+    #[argh(option)]
+    pub(super) offer: Option<PathBuf>,
+}
+
+/// Write one datagram, for `nc -u`: roundtable-probe encode ping | nc -u -w1 HOST 1066 | roundtable-probe decode
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "encode",
+    note = "A field that is not set has a value that is allowed, if there is one: a random transaction or offer id, \
+            length and digest of the blob, else zeros.\nA blob is text, @FILE or hex:DIGITS; of more than 1024 bytes \
+            the fragment with the index is taken.\nWith --json:\n\
+            encoded: kind, bytes, hex"
+)]
+pub(super) struct Encode {
+    /// the kind: ping, register, offer, ... (a wrong one lists all)
+    #[argh(positional)]
+    pub(super) kind: Option<String>,
+    /// a field, as FIELD=VALUE; may be given several times (a wrong FIELD lists those of the kind)
+    #[argh(option)]
+    pub(super) set: Vec<Assignment>,
+    /// instead of a kind: a file with what decode --json prints, or the same as an array; - reads standard input
+    #[argh(option)]
+    pub(super) fields: Option<PathBuf>,
+    /// raw, hex or base64 (default: raw into a pipe or file, hex on a terminal)
+    #[argh(option)]
+    pub(super) output: Option<Notation>,
+}
+
+/// Show every field of datagrams with its offset, or where and why one is not valid.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "decode",
+    note = "With --json:\n\
+            frame: number, from, to, time_s, bytes, kind, fields, offsets\n\
+            invalid: number, from, to, time_s, bytes, kind, fields, offsets, error, field, offset, reason, hex\n\
+            read: datagrams, frames, invalid, others"
+)]
+pub(super) struct Decode {
+    /// the file; - or nothing reads standard input
+    #[argh(positional)]
+    pub(super) file: Option<PathBuf>,
+    /// raw, hex or base64 (a datagram a line), or pcap for a capture, pcapng too (default: found out)
+    #[argh(option, long = "from")]
+    pub(super) form: Option<InputForm>,
+    /// show blobs whole
+    #[argh(switch)]
+    pub(super) blobs: bool,
+}
+
+/// Write manual pages and shell completions of both programs, as `make install` does.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "papers",
+    note = "With --json:\n\
+            written: file"
+)]
+pub(super) struct Papers {
+    /// where to: a prefix's share, below which man, bash-completion, zsh and fish have their places
+    #[argh(positional)]
+    pub(super) directory: PathBuf,
+}
+
 /// Start a server and two peers in this process and let them exchange real session descriptions over loopback.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "demo",

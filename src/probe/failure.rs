@@ -19,6 +19,9 @@ use crate::secret_file::SecretFileError;
 /// Exit code of wrong usage.
 pub(super) const USAGE: u8 = 2;
 
+/// Exit code of what was done, and found something that is not as it should be.
+pub(super) const NOT_ALL_WELL: u8 = 7;
+
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -56,6 +59,18 @@ pub(super) enum Failure {
     Client(ClientError),
     /// A signal asks to end.
     Interrupted { signal: &'static str },
+    /// Nobody says at which server the peer is.
+    ServerMissing { peer: PeerId },
+    /// An examination has found something, and has told it.
+    Examined { code: u8 },
+    /// There is no datagram to decode.
+    NothingToDecode,
+    /// What was given to decode is not in the form that it should have.
+    Input { path: PathBuf, problem: String },
+    /// There is no such datagram.
+    Encode { problem: String },
+    /// Some datagrams are not valid.
+    NotValid { invalid: usize, of: usize },
     /// What came is not what was sent.
     Damaged { what: &'static str },
 }
@@ -74,10 +89,15 @@ impl Failure {
             | Self::PeerAddress(_)
             | Self::Identifier { .. }
             | Self::PeerMissing { .. }
+            | Self::ServerMissing { .. }
+            | Self::Input { .. }
+            | Self::Encode { .. }
             | Self::Resolve { .. } => USAGE,
-            Self::NoAnswer { .. } => 3,
+            Self::NoAnswer { .. } | Self::NothingToDecode => 3,
             Self::Refused { .. } | Self::NotAgreed { .. } => 4,
             Self::Declined { .. } => 6,
+            Self::NotValid { .. } => NOT_ALL_WELL,
+            Self::Examined { code } => *code,
             Self::Call { .. } | Self::Unsealable { .. } | Self::Damaged { .. } => 5,
         })
     }
@@ -88,7 +108,7 @@ impl Failure {
             Self::System(_) => "system",
             Self::File { .. } => "file",
             Self::BlobSize { .. } => "blob_size",
-            Self::TwoIdentities | Self::PeerMissing { .. } => "usage",
+            Self::TwoIdentities | Self::PeerMissing { .. } | Self::ServerMissing { .. } => "usage",
             Self::KeyFile(_) => "key_file",
             Self::PeerAddress(_) => "peer_address",
             Self::Identifier { .. } => "identifier",
@@ -101,6 +121,11 @@ impl Failure {
             Self::Call { .. } => "call",
             Self::Client(_) => "client",
             Self::Interrupted { .. } => "interrupted",
+            Self::Examined { .. } => "examined",
+            Self::NothingToDecode => "nothing",
+            Self::Input { .. } => "input",
+            Self::Encode { .. } => "encode",
+            Self::NotValid { .. } => "not_valid",
             Self::Damaged { .. } => "damaged",
         }
     }
@@ -185,6 +210,16 @@ impl fmt::Display for Failure {
             }
             Self::Declined { peer } => write!(f, "{peer} declined"),
             Self::Client(error) => error.fmt(f),
+            Self::ServerMissing { peer } => {
+                write!(f, "{peer} does not say where it is to be found: give its peer address, or --server")
+            }
+            Self::Examined { .. } => f.write_str("not all is well"),
+            Self::NothingToDecode => {
+                f.write_str("nothing came in: behind nc that means that there was no answer (try roundtable-probe doctor HOST)")
+            }
+            Self::Input { path, problem } => write!(f, "{}: {problem}", path.display()),
+            Self::Encode { problem } => f.write_str(problem),
+            Self::NotValid { invalid, of } => write!(f, "{invalid} of {of} datagrams are not valid"),
             Self::Damaged { what } => write!(f, "the {what} that arrived is not the one that was sent"),
         }
     }
@@ -240,6 +275,9 @@ fn advice(code: RefusalCode, detail: u8) -> String {
         (ErrorCode::IdentifierTaken, _) => "the identifier is held from another address.".to_owned(),
         (ErrorCode::IdentifierRefused, 2) => {
             "it takes no plain identifiers (plainids: false): use --key FILE.".to_owned()
+        }
+        (ErrorCode::RateLimited, _) => {
+            "too many register from this address, or in all (RATE_LIMITED).".to_owned()
         }
         (ErrorCode::ServerFull, _) => "it is full (maxpeers).".to_owned(),
         _ => format!("{known}."),

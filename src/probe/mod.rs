@@ -3,12 +3,16 @@
 mod arguments;
 mod bench;
 mod call;
+mod datagram;
 mod demo;
+mod examine;
 mod failure;
 mod follow;
 mod id;
 mod identity;
+mod line;
 mod listen;
+mod papers;
 mod parsing;
 mod ping;
 mod register;
@@ -30,7 +34,11 @@ pub fn main() -> ExitCode {
         Err(code) => return code,
     };
     let report = Report::new(arguments.json);
-    match run(&report, arguments.command) {
+    let begun =
+        arguments.capture.as_deref().map_or(Ok(()), |path| line::record(path, arguments.capture_blobs));
+    let ran = begun.and_then(|()| run(&report, arguments.command));
+    line::finish();
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             report.failure(&failure);
@@ -50,6 +58,11 @@ fn run(report: &Report, command: Command) -> Result<(), Failure> {
             Command::Call(call) => call::run(report, call).await,
             Command::Id(id) => id::run(report, id),
             Command::Inspect(inspect) => id::inspect(report, inspect),
+            Command::Doctor(doctor) => examine::doctor(report, doctor).await,
+            Command::Diagnose(diagnose) => examine::diagnose(report, diagnose).await,
+            Command::Encode(encode) => datagram::encode(report, encode),
+            Command::Decode(decode) => datagram::decode(report, decode),
+            Command::Papers(papers) => papers::run(report, papers),
             Command::Demo(demo) => demo::run(report, demo).await,
             Command::Bench(bench) => bench::run(report, bench).await,
         }

@@ -18,6 +18,8 @@ use crate::cli;
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) json: bool,
+    pub(super) capture: Option<PathBuf>,
+    pub(super) capture_blobs: bool,
     pub(super) command: Command,
 }
 
@@ -30,7 +32,7 @@ impl Arguments {
                 .map_err(|argument| usage(&format!("Argument is not UTF-8: {}", argument.to_string_lossy())))
         };
         let arguments = std::env::args_os().skip(1).map(utf8).collect::<Result<Vec<_>, _>>()?;
-        let sorted = json_first(&arguments);
+        let sorted = general_first(&arguments);
         let words: Vec<&str> = sorted.iter().map(String::as_str).collect();
         let read = Self::from_args(&["roundtable-probe"], &words).map_err(|early| match early.status {
             Ok(()) => {
@@ -44,9 +46,14 @@ impl Arguments {
             return Err(ExitCode::SUCCESS);
         }
         match read.command {
-            Some(command) => Ok(Checked { json: read.json, command }),
+            Some(command) => Ok(Checked {
+                json: read.json,
+                capture: read.capture,
+                capture_blobs: read.capture_blobs,
+                command,
+            }),
             None => Err(usage(
-                "a command is missing: one of ping, register, listen, call, id, inspect, demo, bench",
+                "a command is missing: one of ping, register, listen, call, id, inspect, doctor, diagnose, encode, decode, papers, demo, bench",
             )),
         }
     }
@@ -57,10 +64,20 @@ fn usage(problem: &str) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// `--json` may stand anywhere; argh wants it before the command.
-fn json_first(arguments: &[String]) -> Vec<String> {
-    let (json, rest): (Vec<_>, Vec<_>) = arguments.iter().cloned().partition(|argument| argument == "--json");
-    json.into_iter().take(1).chain(rest).collect()
+/// What holds for every command may stand anywhere; argh wants it before the command.
+fn general_first(arguments: &[String]) -> Vec<String> {
+    let (mut general, mut rest) = (Vec::new(), Vec::new());
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--json" | "--capture-blobs" if general.contains(argument) => {}
+            "--json" | "--capture-blobs" => general.push(argument.clone()),
+            "--capture" => general.extend([argument].into_iter().chain(arguments.next()).cloned()),
+            _ => rest.push(argument.clone()),
+        }
+    }
+    general.append(&mut rest);
+    general
 }
 
 /// A keyed identifier cannot be had without its key.

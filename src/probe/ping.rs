@@ -7,7 +7,7 @@ use serde_json::json;
 use super::arguments::Ping;
 use super::failure::Failure;
 use super::report::{Report, millis, shown};
-use super::target;
+use super::{line, target};
 use crate::pinger::Pinger;
 
 /// Between two PINGs.
@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 pub(super) async fn run(report: &Report, ping: Ping) -> Result<(), Failure> {
     let server = target::resolve(&ping.server).await?;
     let wait = Duration::from_secs(ping.timeout);
-    let mut pinger = Pinger::new(server).await.map_err(Failure::System)?;
+    let mut pinger = Pinger::new(server).await.map_err(Failure::System)?.recorded(line::capture());
     let mut round_trips = Vec::new();
     for number in 1..=ping.count {
         if number > 1 {

@@ -18,6 +18,11 @@ impl Report {
         Self { json, started: Instant::now() }
     }
 
+    /// Tells whether scripts read it.
+    pub(super) const fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Tells one step. `fields` is a JSON object.
     pub(super) fn step(&self, event: &str, fields: Value, text: &str) {
         let millis = self.started.elapsed().as_secs_f64() * 1000.0;
@@ -38,7 +43,7 @@ impl Report {
     pub(super) fn fact(&self, event: &str, fields: Value, text: &str) {
         if self.json {
             self.step(event, fields, "");
-        } else {
+        } else if !text.is_empty() {
             line(text);
         }
     }
@@ -50,8 +55,11 @@ impl Report {
         }
     }
 
-    /// Tells why it ends: text on standard error, JSON with the rest.
+    /// Tells why it ends: text on standard error, JSON with the rest. What an examination found has been told.
     pub(super) fn failure(&self, failure: &Failure) {
+        if matches!(failure, Failure::Examined { .. }) {
+            return;
+        }
         if self.json {
             let fields = serde_json::json!({ "kind": failure.name(), "message": failure.to_string() });
             self.step("failed", fields, "");

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
+use roundtable_proto::client::RefusalCode;
 use roundtable_proto::identity::Identity;
 use roundtable_proto::wire::PeerId;
 use tokio::time::Instant;
 
 use super::failure::Failure;
-use super::target;
+use super::{line, target};
 use crate::cli;
 use crate::client::{Client, Incoming, Options, Registration};
 
@@ -65,10 +66,22 @@ pub(super) async fn registered(
     identity: Identity,
     wait: Duration,
 ) -> Result<(Client, Incoming, SocketAddr), Failure> {
+    registered_noting(server, identity, wait, |_| {}).await
+}
+
+/// The same; tells every refusal on the way.
+pub(super) async fn registered_noting(
+    server: SocketAddr,
+    identity: Identity,
+    wait: Duration,
+    note: impl FnMut(RefusalCode),
+) -> Result<(Client, Incoming, SocketAddr), Failure> {
     let deadline = Instant::now() + wait;
     let (mut client, incoming) =
-        Client::start(Options::new(server, identity)).await.map_err(Failure::System)?;
-    let _or_late = tokio::time::timeout_at(deadline, decided(&mut client, deadline)).await;
+        Client::start(Options { capture: line::capture(), ..Options::new(server, identity) })
+            .await
+            .map_err(Failure::System)?;
+    let _or_late = tokio::time::timeout_at(deadline, decided(&mut client, deadline, note)).await;
     match client.registration() {
         Registration::Registered { observed, .. } => Ok((client, incoming, observed)),
         state @ (Registration::Asking
@@ -79,9 +92,13 @@ pub(super) async fn registered(
 }
 
 /// Waits until there is no use in waiting.
-async fn decided(client: &mut Client, deadline: Instant) {
+async fn decided(client: &mut Client, deadline: Instant, mut note: impl FnMut(RefusalCode)) {
     loop {
-        match client.registration() {
+        let state = client.registration();
+        if let Registration::Refused { code, .. } = state {
+            note(code);
+        }
+        match state {
             Registration::Registered { .. } | Registration::Refused { retry_after: None, .. } => return,
             Registration::Refused { retry_after: Some(after), .. } if Instant::now() + after > deadline => {
                 return;

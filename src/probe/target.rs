@@ -11,8 +11,17 @@ use roundtable_proto::wire::BLOB_MAX;
 
 use super::failure::Failure;
 
+/// Bytes of an input that are looked at, at most.
+const INPUT_MAX: u64 = 1 << 28;
+
 /// Finds the server's address.
 pub(super) async fn resolve(server: &str) -> Result<SocketAddr, Failure> {
+    let found = resolve_all(server).await?;
+    found.first().copied().ok_or_else(|| Failure::Resolve { server: server.to_owned(), error: None })
+}
+
+/// Finds all addresses of the server, in the system's order.
+pub(super) async fn resolve_all(server: &str) -> Result<Vec<SocketAddr>, Failure> {
     let bare = server.trim_start_matches('[').trim_end_matches(']');
     let with_port = match bare.parse::<std::net::IpAddr>() {
         Ok(ip) => SocketAddr::new(ip, SERVER_PORT).to_string(),
@@ -20,8 +29,9 @@ pub(super) async fn resolve(server: &str) -> Result<SocketAddr, Failure> {
         Err(_) => format!("{server}:{SERVER_PORT}"),
     };
     let unknown = |error| Failure::Resolve { server: server.to_owned(), error };
-    let mut found = tokio::net::lookup_host(with_port).await.map_err(|error| unknown(Some(error)))?;
-    found.next().ok_or_else(|| unknown(None))
+    let found: Vec<_> =
+        tokio::net::lookup_host(with_port).await.map_err(|error| unknown(Some(error)))?.collect();
+    if found.is_empty() { Err(unknown(None)) } else { Ok(found) }
 }
 
 /// Reads a server's name as a peer address has it; an IPv6 address may lack its brackets here.
@@ -47,6 +57,17 @@ pub(super) fn blob(path: &Path) -> Result<Bytes, Failure> {
         return Err(Failure::BlobSize { path: name, is_empty: bytes.is_empty() });
     }
     Ok(bytes.into())
+}
+
+/// Reads a whole file, or standard input for `-`, up to a bound.
+pub(super) fn content(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        io::stdin().take(INPUT_MAX).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(INPUT_MAX).read_to_end(&mut bytes))
+    };
+    read.map(|_| bytes).map_err(|error| Failure::File { path: path.to_owned(), error })
 }
 
 fn bounded(from: impl Read) -> io::Result<Vec<u8>> {

@@ -8,13 +8,16 @@ const KEYED: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f70
 #[test]
 fn help_and_version_are_everywhere() {
     let help = done(run(&["--help"]));
-    for command in ["ping", "register", "listen", "call", "id", "inspect", "demo", "bench"] {
+    for command in [
+        "ping", "register", "listen", "call", "id", "inspect", "doctor", "diagnose", "encode", "decode",
+        "papers", "demo", "bench",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in {help}");
         let own = done(run(&[command, "--help"]));
         assert!(own.starts_with(&format!("Usage: roundtable-probe {command}")), "{own}");
         assert!(own.contains("With --json:"), "{own}");
     }
-    for code in 0..=6 {
+    for code in 0..=7 {
         assert!(help.contains(&format!("{code} ")), "exit code {code} is not in {help}");
     }
     assert_eq!(done(run(&["--version"])), concat!("roundtable-probe ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -24,7 +27,10 @@ fn help_and_version_are_everywhere() {
 fn wrong_usage_is_named() {
     let last = "Run roundtable-probe --help for what there is.\n";
     for (arguments, complaint) in [
-        (&[][..], "a command is missing: one of ping, register, listen, call, id, inspect, demo, bench"),
+        (
+            &[][..],
+            "a command is missing: one of ping, register, listen, call, id, inspect, doctor, diagnose, encode, decode, papers, demo, bench",
+        ),
         (&["dance"], "dance"),
         (&["ping"], "server"),
         (&["ping", "localhost", "--wait", "1"], "--wait"),

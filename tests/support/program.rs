@@ -116,7 +116,7 @@ impl Drop for Running {
     }
 }
 
-/// The built server, on IPv4's loopback.
+/// The built server, on loopback.
 pub(crate) struct Rendezvous {
     pub(crate) program: Running,
     pub(crate) address: SocketAddr,
@@ -124,11 +124,16 @@ pub(crate) struct Rendezvous {
 }
 
 impl Rendezvous {
-    /// Starts it on this port, or on a free one for 0, with further lines for its configuration.
+    /// Starts it on this port of 127.0.0.1, or on a free one for 0, with further lines for its configuration.
     pub(crate) fn start(port: u16, further: &str) -> Self {
+        Self::start_at("127.0.0.1", port, further)
+    }
+
+    /// The same, at this address.
+    pub(crate) fn start_at(ip: &str, port: u16, further: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("config.yaml");
-        let yaml = format!("localaddress: '127.0.0.1'\nlocalport: {port}\nloglevel: debug\n{further}");
+        let yaml = format!("localaddress: '{ip}'\nlocalport: {port}\nloglevel: debug\n{further}");
         std::fs::write(&file, yaml).unwrap();
         let arguments = [OsStr::new("--config-file-path"), file.as_os_str()];
         // Only tests are told where it is.

@@ -1,6 +1,6 @@
 //! The command line of `bench`.
 
-use argh::{FromArgValue, FromArgs};
+use argh::{ArgsInfo, FromArgValue, FromArgs};
 
 /// Peers of one load, at most: as many as a server may be configured for.
 pub(super) const PEERS_MAX: u32 = 16_000_000;
@@ -8,7 +8,7 @@ pub(super) const PEERS_MAX: u32 = 16_000_000;
 /// Load a server and measure what it costs: many peers over few sockets, with an echo beside it as the floor.
 ///
 /// The server is an address of this machine, or one whose configuration says benchmarks: true; no other is loaded.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "bench",

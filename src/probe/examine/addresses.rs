@@ -1,0 +1,34 @@
+//! From what the user named to one address of each family.
+
+use std::net::SocketAddr;
+
+use crate::probe::failure::Failure;
+use crate::probe::target;
+
+/// Where a server is, by family.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Addresses {
+    pub(super) v4: Option<SocketAddr>,
+    pub(super) v6: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// Finds the first address of each family.
+    pub(super) async fn of(server: &str) -> Result<Self, Failure> {
+        let all = target::resolve_all(server).await?;
+        let first = |is_v4: bool| all.iter().copied().find(|one| one.is_ipv4() == is_v4);
+        Ok(Self { v4: first(true), v6: first(false) })
+    }
+
+    pub(super) fn each(self) -> impl Iterator<Item = SocketAddr> {
+        self.v4.into_iter().chain(self.v6)
+    }
+}
+
+/// IPv4 or IPv6.
+pub(super) const fn family(address: SocketAddr) -> &'static str {
+    match address {
+        SocketAddr::V4(_) => "IPv4",
+        SocketAddr::V6(_) => "IPv6",
+    }
+}

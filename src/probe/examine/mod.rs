@@ -1,0 +1,15 @@
+//! `roundtable-probe doctor` and `diagnose`: what is in the way of a call, found step by step, each with what it means
+//! and what to do next.
+
+mod addresses;
+mod call;
+mod diagnose;
+mod doctor;
+mod hops;
+mod mtu;
+mod reach;
+mod sheet;
+mod visitor;
+
+pub(super) use diagnose::run as diagnose;
+pub(super) use doctor::run as doctor;

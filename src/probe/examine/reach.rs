@@ -1,0 +1,330 @@
+//! Whether PINGs come back, and if not, what stops them. The socket is connected: so ICMP errors are heard.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use roundtable_proto::wire::{
+    self, ErrorCode, Frame, HEADER, Kind, MAGIC, Ping, TransactionId, VERSION, Zeros,
+};
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use super::addresses::family;
+use super::hops::{self, Hops};
+use super::sheet::{Fault, Finding};
+use crate::probe::line::Line;
+use crate::probe::report::{millis, shown};
+use crate::seed;
+
+/// PINGs to each address.
+pub(super) const PINGS: u32 = 20;
+/// Between two of them.
+const APART: Duration = Duration::from_millis(50);
+/// After the last, until it counts as lost.
+const PATIENCE: Duration = Duration::from_millis(1200);
+/// For the host to answer by TCP.
+const TCP_PATIENCE: Duration = Duration::from_millis(800);
+
+/// What 20 PINGs brought.
+#[derive(Debug)]
+pub(super) struct Reach {
+    pub(super) server: SocketAddr,
+    pub(super) local: Option<SocketAddr>,
+    pub(super) round_trips: Vec<Duration>,
+    pub(super) observed: Option<SocketAddr>,
+    /// Another version that the server speaks.
+    version: Option<u8>,
+    /// Something answers, but not this protocol.
+    foreign: Option<Vec<u8>>,
+    /// What the system says.
+    error: Option<io::Error>,
+    /// Where there is silence: what else is known of the way.
+    silence: Option<Silence>,
+}
+
+#[derive(Debug)]
+struct Silence {
+    /// The host answers TCP on that port, be it with a refusal.
+    has_tcp: bool,
+    hops: Option<Hops>,
+}
+
+impl Reach {
+    pub(super) fn answered(&self) -> bool {
+        !self.round_trips.is_empty()
+    }
+
+    /// The share of PINGs that came back.
+    pub(super) fn share(&self) -> f64 {
+        self.round_trips.len() as f64 / f64::from(PINGS)
+    }
+
+    /// Tells whether this machine has no way to that family at all.
+    pub(super) fn has_no_route(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| {
+            [io::ErrorKind::NetworkUnreachable, io::ErrorKind::AddrNotAvailable].contains(&error.kind())
+                || error.raw_os_error() == Some(EAFNOSUPPORT)
+        })
+    }
+}
+
+/// Linux: the address family is not supported.
+const EAFNOSUPPORT: i32 = 97;
+
+/// Sends the PINGs and waits for what comes.
+pub(super) async fn reach(server: SocketAddr) -> Reach {
+    let mut reach = Reach {
+        server,
+        local: None,
+        round_trips: Vec::new(),
+        observed: None,
+        version: None,
+        foreign: None,
+        error: None,
+        silence: None,
+    };
+    if let Err(error) = ping(&mut reach).await {
+        reach.error = Some(error);
+    }
+    let knows_nothing = !reach.answered() && reach.version.is_none() && reach.foreign.is_none();
+    if knows_nothing && reach.error.is_none() {
+        let (has_tcp, hops) = tokio::join!(has_tcp(server), hops::count(server));
+        reach.silence = Some(Silence { has_tcp, hops });
+    }
+    reach
+}
+
+async fn ping(reach: &mut Reach) -> io::Result<()> {
+    let socket = Line::to(reach.server).await?;
+    reach.local = Some(socket.local());
+    let seed = seed::draw()?;
+    let mut sent: Vec<(TransactionId, Instant)> = Vec::new();
+    let start = Instant::now();
+    for number in 0..PINGS {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&seed.0[..16]);
+        // The low byte tells them apart: there are fewer than 256.
+        bytes[15] = number as u8;
+        let transaction = TransactionId(bytes);
+        let ping = Frame::Ping(Ping { transaction, zero: Zeros::ZERO }).to_vec();
+        sent.push((transaction, Instant::now()));
+        socket.send(&ping).await?;
+        hear(&socket, reach, &mut sent, start + APART * (number + 1)).await?;
+        if reach.version.is_some() {
+            return Ok(());
+        }
+    }
+    hear(&socket, reach, &mut sent, Instant::now() + PATIENCE).await
+}
+
+/// Takes what comes until then, or until all have been answered.
+async fn hear(
+    socket: &Line,
+    reach: &mut Reach,
+    sent: &mut Vec<(TransactionId, Instant)>,
+    until: Instant,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 2048];
+    while reach.round_trips.len() < PINGS as usize {
+        let Ok(received) = timeout_at(until, socket.recv(&mut buffer)).await else { return Ok(()) };
+        let datagram = &buffer[..received?];
+        match wire::decode(datagram) {
+            Ok(Frame::Pong(pong)) => {
+                if let Some(at) = sent.iter().position(|(transaction, _)| *transaction == pong.transaction) {
+                    let (_, when) = sent.swap_remove(at);
+                    reach.round_trips.push(when.elapsed());
+                    reach.observed = pong.observed.socket_addr();
+                }
+            }
+            Ok(_) => {}
+            Err(_) => match other_version(datagram) {
+                Some(version) => reach.version = Some(version),
+                None => reach.foreign = Some(datagram[..datagram.len().min(16)].to_vec()),
+            },
+        }
+    }
+    Ok(())
+}
+
+/// The version that a server speaks which refuses ours: its ERROR has the same layout in all versions. SPEC 6
+fn other_version(datagram: &[u8]) -> Option<u8> {
+    let [a, b, version, kind, ..] = *datagram else { return None };
+    let is_error = [a, b] == MAGIC && version != VERSION && kind == Kind::Error.number();
+    let code = datagram.get(HEADER + 16..HEADER + 18)?;
+    let is_about_version = code == ErrorCode::Version.number().to_be_bytes();
+    // The detail says which is spoken; what the header says is the same.
+    (is_error && is_about_version).then(|| datagram.get(HEADER + 19).copied().unwrap_or(version))
+}
+
+async fn has_tcp(server: SocketAddr) -> bool {
+    match timeout_at(Instant::now() + TCP_PATIENCE, TcpStream::connect(server)).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
+        Err(_) => false,
+    }
+}
+
+/// Says what that means.
+pub(super) fn judge(reach: &Reach) -> Finding {
+    let server = reach.server;
+    let details = json!({
+        "server": server.to_string(), "sent": PINGS, "answered": reach.round_trips.len(),
+        "median_ms": median(&reach.round_trips).map(millis),
+    });
+    let finding = if let Some(version) = reach.version {
+        Finding::failed(
+            "version",
+            Fault::Refusal,
+            format!("{server} speaks version {version} of the protocol, this probe {VERSION}"),
+            "bring server and clients to the same version",
+        )
+    } else if let (Some(median), Some(most)) = (median(&reach.round_trips), reach.round_trips.iter().max()) {
+        judge_loss(reach, median, *most)
+    } else if let Some(start) = &reach.foreign {
+        Finding::failed(
+            "udp",
+            Fault::Silence,
+            format!(
+                "{server} answers, but not in this protocol: it begins with \"{}\"",
+                start.escape_ascii()
+            ),
+            "another program has that port: name the port of the server, as HOST:PORT",
+        )
+    } else if let Some(error) = &reach.error {
+        judge_error(server, error)
+    } else {
+        judge_silence(server, reach.silence.as_ref())
+    };
+    finding.with(details)
+}
+
+fn judge_loss(reach: &Reach, median: Duration, most: Duration) -> Finding {
+    let (server, answered) = (reach.server, reach.round_trips.len());
+    let lost = PINGS as usize - answered;
+    let times = format!("round trip {}, at most {}", shown(median), shown(most));
+    let text = format!("{server} answers {answered} of {PINGS} PINGs; {times}");
+    match lost {
+        0 => Finding::ok("udp", text),
+        // One datagram lost on the air is nothing; calls repeat what is lost.
+        1 => Finding::ok("udp", format!("{text}; one lost is no cause for concern")),
+        2..=6 => Finding::warning(
+            "udp",
+            format!("{text}: {} % are lost, calls come about but slowly", lost * 5),
+            "look for a weak radio link or a full line, on this side first: ping the own router",
+        ),
+        _ => Finding::failed(
+            "udp",
+            Fault::Silence,
+            format!("{text}: {} % are lost, calls take long or fail", lost * 5),
+            "the line loses too much: try a cable instead of radio, or another network; if others have it too, look at the \
+             server's load and its receive buffer",
+        ),
+    }
+}
+
+fn judge_error(server: SocketAddr, error: &io::Error) -> Finding {
+    let port = server.port();
+    // The kinds are the standard library's and more are added: only these have a known cause.
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        Finding::failed(
+            "udp",
+            Fault::Silence,
+            format!("{} says that nothing listens on UDP {port} (ICMP port unreachable)", server.ip()),
+            format!(
+                "start the server there, or name its port (ss -lun shows it there): {port} is wrong if it runs"
+            ),
+        )
+    } else if error.kind() == io::ErrorKind::NetworkUnreachable
+        || error.kind() == io::ErrorKind::AddrNotAvailable
+    {
+        Finding::failed(
+            "udp",
+            Fault::Machine,
+            format!("this machine has no route to {}: {}", server.ip(), error.kind()),
+            format!("connect it to a network that has {} (ip route get {})", family(server), server.ip()),
+        )
+    } else if error.kind() == io::ErrorKind::HostUnreachable {
+        Finding::failed(
+            "udp",
+            Fault::Silence,
+            format!("a router says that {} cannot be reached", server.ip()),
+            "the server is off or its address has changed: ask its operator",
+        )
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        Finding::failed(
+            "udp",
+            Fault::Machine,
+            format!("this machine's own firewall forbids UDP to {server}"),
+            format!("allow UDP {port} outwards here (nft list ruleset)"),
+        )
+    } else {
+        Finding::failed(
+            "udp",
+            Fault::Machine,
+            format!("this machine cannot send to {server}: {error}"),
+            "see the reason",
+        )
+    }
+}
+
+fn judge_silence(server: SocketAddr, silence: Option<&Silence>) -> Finding {
+    let (ip, port) = (server.ip(), server.port());
+    let text = format!("no answer from {server} to {PINGS} PINGs");
+    let Some(silence) = silence else {
+        return Finding::failed("udp", Fault::Silence, text, "try again");
+    };
+    let open = format!("open UDP {port} in both directions, at this network's firewall and at the server's");
+    match (&silence.hops, silence.has_tcp) {
+        (Some(Hops { udp, all: Some(all) }), _) if udp + 1 < *all => Finding::failed(
+            "udp",
+            Fault::Silence,
+            format!(
+                "{text}: UDP is blocked on the way out. Of the {all} steps to {ip} PINGs come to the {}, while TCP goes all \
+                 the way",
+                ordinal(*udp)
+            ),
+            format!("the firewall behind that step drops UDP: {open}"),
+        ),
+        (Some(Hops { udp, all: Some(all) }), _) => Finding::failed(
+            "udp",
+            Fault::Silence,
+            format!(
+                "{text}: PINGs come as far as the last router before {ip} ({udp} of {all} steps), but no answer comes \
+                 back: UDP is blocked at the server itself or on the way back"
+            ),
+            format!("{open}; on the server, tcpdump 'udp port {port}' tells whether the PINGs arrive"),
+        ),
+        (_, true) => Finding::failed(
+            "udp",
+            Fault::Silence,
+            format!("{text}, while the host itself answers TCP: UDP is blocked in one direction or both"),
+            open,
+        ),
+        (_, false) => Finding::failed(
+            "udp",
+            Fault::Silence,
+            format!(
+                "{text}, and nothing else of that host answers: it is off, has another address, or drops everything"
+            ),
+            format!("check the address with the operator; else {open}"),
+        ),
+    }
+}
+
+fn ordinal(number: u8) -> String {
+    match number {
+        0 => "none".to_owned(),
+        1 => "1st".to_owned(),
+        2 => "2nd".to_owned(),
+        3 => "3rd".to_owned(),
+        _ => format!("{number}th"),
+    }
+}
+
+fn median(times: &[Duration]) -> Option<Duration> {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied()
+}

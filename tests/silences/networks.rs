@@ -1,0 +1,174 @@
+//! Broken networks, in namespaces: two hosts and a server, with routers between.
+
+use tempfile::TempDir;
+
+use crate::golden::assert_printed;
+use crate::lab::{inside_with, on};
+use crate::nat::plan::{Access, Input};
+use crate::nat::{Lab, PROGRAMS, Plan, Site};
+use crate::program::{Ended, Running};
+use crate::{BOB, PROBE, SERVER};
+
+const DOCTOR: &str = "doctor 192.0.2.1";
+
+/// A lab with a server.
+struct Place {
+    lab: Lab,
+    _server: Running,
+    _directory: TempDir,
+}
+
+impl Place {
+    fn new(alice: Access, bob: Access) -> Self {
+        let lab = Lab::build(Plan::new(alice, bob, Input::Drop));
+        let directory = tempfile::tempdir().unwrap();
+        let server = lab.serve(SERVER.as_ref(), directory.path(), "");
+        Self { lab, _server: server, _directory: directory }
+    }
+
+    /// Runs the probe on alice's host.
+    fn probe(&self, command: &str) -> Ended {
+        self.start("alice", command).wait()
+    }
+
+    fn start(&self, host: &str, command: &str) -> Running {
+        self.lab.start(host, std::iter::once(PROBE).chain(command.split(' ')))
+    }
+
+    /// Lets bob listen, and alice diagnose.
+    fn diagnose(&self, server: &str) -> (String, Ended) {
+        let [_, of_bob] = self.lab.servers();
+        let mut listening = self.start("bob", &format!("listen {of_bob} --id {BOB}"));
+        listening.line_with("listening");
+        let command = format!("diagnose --peer {BOB} --server {server}");
+        let ended = self.probe(&command);
+        (command, ended)
+    }
+}
+
+/// Adds a rule for what passes through a router.
+fn filter(router: &str, rule: &str) {
+    let table = "table inet broken { chain through { type filter hook forward priority filter - 1; ";
+    on(router, &format!("nft '{table}{rule}; }}; }}'"));
+}
+
+fn examined(test: &str, alice: Access, breaking: impl FnOnce(&Place), command: &str, code: i32) {
+    inside_with(&format!("networks::{test}"), &PROGRAMS, || {
+        let place = Place::new(alice, Access::Cone);
+        breaking(&place);
+        assert_printed(test, command, &place.probe(command), code);
+    });
+}
+
+#[test]
+fn all_is_well_behind_a_nat() {
+    examined("all_is_well_behind_a_nat", Access::Cone, |_| {}, DOCTOR, 0);
+}
+
+#[test]
+fn no_route() {
+    let break_it = |_: &Place| drop(on("alice", "ip route del default"));
+    examined("no_route", Access::Cone, break_it, DOCTOR, 1);
+}
+
+#[test]
+fn udp_blocked_on_the_way_out() {
+    let break_it = |_: &Place| filter("alice-nat", "oifname out meta l4proto udp drop");
+    examined("udp_blocked_on_the_way_out", Access::Cone, break_it, DOCTOR, 3);
+}
+
+#[test]
+fn udp_blocked_on_the_way_back() {
+    let break_it = |_: &Place| filter("alice-isp", "iifname core meta l4proto udp drop");
+    examined("udp_blocked_on_the_way_back", Access::Cone, break_it, DOCTOR, 3);
+}
+
+#[test]
+fn udp_forbidden_by_this_host() {
+    let break_it = |_: &Place| {
+        on(
+            "alice",
+            "nft 'table inet own { chain output { type filter hook output priority filter; meta l4proto udp drop; }; }'",
+        );
+    };
+    examined("udp_forbidden_by_this_host", Access::Cone, break_it, DOCTOR, 1);
+}
+
+#[test]
+fn wrong_port() {
+    examined("wrong_port", Access::Cone, |_| {}, "doctor 192.0.2.1:1067", 3);
+}
+
+#[test]
+fn nobody_at_that_address() {
+    examined("nobody_at_that_address", Access::Cone, |_| {}, "doctor 192.0.2.99", 3);
+}
+
+#[test]
+fn server_has_ipv6_and_this_host_has_not() {
+    examined("server_has_ipv6_and_this_host_has_not", Access::Cone, |_| {}, "doctor 2001:db8:5::1", 1);
+}
+
+#[test]
+fn mtu_black_hole_at_1100() {
+    let break_it = |_: &Place| filter("alice-isp", "ip length > 1100 drop");
+    examined("mtu_black_hole_at_1100", Access::Cone, break_it, DOCTOR, 5);
+}
+
+#[test]
+fn mtu_black_hole_at_1100_on_the_way_back() {
+    let break_it = |_: &Place| filter("alice-isp", "iifname core ip length > 1100 drop");
+    examined("mtu_black_hole_at_1100_on_the_way_back", Access::Cone, break_it, DOCTOR, 5);
+}
+
+/// How many are lost is drawn: the cause is always named.
+#[test]
+fn sixty_percent_lost() {
+    inside_with("networks::sixty_percent_lost", &PROGRAMS, || {
+        let place = Place::new(Access::Cone, Access::Cone);
+        place.lab.change(Site::Alice, Site::Server, |way| way.loss = 0.6);
+        let ended = place.probe(DOCTOR);
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        let is_cause = |line: &str| line.starts_with("failed   udp          192.0.2.1:1066 answers ");
+        let cause = ended.stdout.lines().find(|line| is_cause(line)).unwrap();
+        assert!(cause.ends_with(" % are lost, calls take long or fail"), "{}", ended.stdout);
+        assert_eq!(ended.stdout.lines().last(), Some("failed at udp"), "{}", ended.stdout);
+        assert!(ended.stdout.contains("-> the line loses too much"), "{}", ended.stdout);
+    });
+}
+
+fn diagnosed(test: &str, (alice, bob): (Access, Access), code: i32) {
+    inside_with(&format!("networks::{test}"), &PROGRAMS, || {
+        let place = Place::new(alice, bob);
+        let (command, ended) = place.diagnose("192.0.2.1");
+        assert_printed(test, &command, &ended, code);
+    });
+}
+
+#[test]
+fn peer_that_is_well() {
+    diagnosed("peer_that_is_well", (Access::Cone, Access::Cone), 0);
+}
+
+#[test]
+fn symmetric_nats_on_both_sides() {
+    diagnosed("symmetric_nats_on_both_sides", (Access::Symmetric, Access::Symmetric), 5);
+}
+
+#[test]
+fn peer_has_ipv6_alone_and_this_host_has_it_not() {
+    diagnosed("peer_has_ipv6_alone_and_this_host_has_it_not", (Access::Cone, Access::Ipv6), 5);
+}
+
+/// It ends without a word, as when a cable is pulled.
+#[test]
+fn peer_has_gone_without_a_word() {
+    inside_with("networks::peer_has_gone_without_a_word", &PROGRAMS, || {
+        let place = Place::new(Access::Cone, Access::Cone);
+        let mut listening = place.start("bob", &format!("listen 192.0.2.1 --id {BOB}"));
+        listening.line_with("listening");
+        place.lab.unplug("bob");
+        let command = format!("diagnose --peer {BOB} --server 192.0.2.1");
+        assert_printed("peer_has_gone_without_a_word", &command, &place.probe(&command), 5);
+    });
+}

@@ -86,7 +86,7 @@ use names::Names;
 use offenders::Offenders;
 use offers::{Offer, Offers, Stage};
 use outbox::Outbox;
-use path::Endpoint;
+pub(crate) use path::Endpoint;
 use pressure::{Gauge, News};
 use registry::{Peer, PeerSlot, Registry, Standing};
 use ticket::Tickets;
@@ -182,6 +182,21 @@ impl Server {
     /// comes that way. A signed REGISTER must name it. SPEC 5
     pub fn learn_local_address(&mut self, via: Via, address: SocketAddr) {
         self.names.learn(via, address);
+    }
+
+    /// Opens a way through a proxy, before the first datagram that comes by it: `asked` is the proxy's address that clients
+    /// send to, which a signed REGISTER must name. From then on the peers that are reached by this way are counted. The
+    /// number may have stood for another way before that nobody holds. Memory follows the highest number. SPEC 18
+    pub fn open_way(&mut self, via: Via, asked: SocketAddr) {
+        self.names.learn_proxy(via, asked);
+        self.registry.count_holders(via);
+    }
+
+    /// Tells whether a registered peer is reached by a way that was opened with [`Server::open_way`]: as long as one is,
+    /// the number must stand for that way and no other.
+    #[must_use]
+    pub fn is_held(&self, via: Via) -> bool {
+        self.registry.holders(via) > 0
     }
 
     /// Takes one datagram. Drain [`Server::poll_transmit`] before the next, or after a few: what one received train
@@ -514,7 +529,7 @@ impl Server {
     fn admit_stranger(&mut self, now: Instant, path: Path) -> Result<(), DropReason> {
         let source = Endpoint::from(path.remote);
         let remote = source.socket_addr();
-        if sources::is_impossible(remote, self.names.local(path.via)) || self.names.is_me(remote) {
+        if sources::is_impossible(remote, self.names.asked(path.via)) || self.names.is_me(path.via, remote) {
             return Err(DropReason::BadSource);
         }
         self.strangers.take(now, &source).map_err(|_| DropReason::StrangerLimited)?;

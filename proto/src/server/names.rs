@@ -13,32 +13,49 @@ const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
 pub(super) struct Names {
     /// What the operator has set.
     public: Vec<SocketAddr>,
-    /// The local address of each [`Via`], where the driver has told it.
-    locals: Vec<Option<SocketAddr>>,
+    /// The local addresses that the driver has told.
+    own: Vec<SocketAddr>,
+    /// What each [`Via`] is asked at: a local address, or that of a proxy before it; where the driver has told it.
+    asked: Vec<Option<SocketAddr>>,
 }
 
 impl Names {
     pub(super) fn new(public: &[SocketAddr]) -> Self {
-        let canonical = |address: &SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-        Self { public: public.iter().map(canonical).collect(), locals: Vec::new() }
+        Self { public: public.iter().copied().map(canonical).collect(), own: Vec::new(), asked: Vec::new() }
     }
 
+    /// Takes the local address that a way leads to.
     pub(super) fn learn(&mut self, via: Via, local: SocketAddr) {
-        let place = via.0 as usize;
-        if self.locals.len() <= place {
-            self.locals.resize(place + 1, None);
+        let local = canonical(local);
+        if !self.own.contains(&local) {
+            self.own.push(local);
         }
-        self.locals[place] = Some(SocketAddr::new(local.ip().to_canonical(), local.port()));
+        self.set(via, Some(local));
     }
 
-    /// Returns the local address of a way, if the driver has told it.
-    pub(super) fn local(&self, via: Via) -> Option<SocketAddr> {
-        self.locals.get(via.0 as usize).copied().flatten()
+    /// Takes the address at which a proxy is asked on a way through it, in place of any other that the number had; an
+    /// unspecified one says nothing.
+    pub(super) fn learn_proxy(&mut self, via: Via, asked: SocketAddr) {
+        let asked = canonical(asked);
+        self.set(via, Some(asked).filter(|asked| !asked.ip().is_unspecified()));
     }
 
-    /// Tells whether an address is one of the server's own.
-    pub(super) fn is_me(&self, address: SocketAddr) -> bool {
-        self.public.contains(&address) || self.locals.iter().flatten().any(|local| *local == address)
+    fn set(&mut self, via: Via, asked: Option<SocketAddr>) {
+        let place = via.0 as usize;
+        if self.asked.len() <= place {
+            self.asked.resize(place + 1, None);
+        }
+        self.asked[place] = asked;
+    }
+
+    /// Returns the address that whoever comes this way has asked, if the driver has told it.
+    pub(super) fn asked(&self, via: Via) -> Option<SocketAddr> {
+        self.asked.get(via.0 as usize).copied().flatten()
+    }
+
+    /// Tells whether an address is one of the server's own, or that of the proxy on this way.
+    pub(super) fn is_me(&self, via: Via, address: SocketAddr) -> bool {
+        self.public.contains(&address) || self.own.contains(&address) || self.asked(via) == Some(address)
     }
 
     /// Tells whether a client that came this way may call the server `claimed`.
@@ -47,13 +64,17 @@ impl Names {
     /// called: then it takes every name, unless the operator has set one.
     pub(super) fn is_own(&self, via: Via, claimed: &Address) -> bool {
         let Some(claimed) = claimed.socket_addr() else { return false };
-        let local = self.local(via);
+        let local = self.asked(via);
         let translated = SocketAddr::new(behind_nat64(claimed.ip()), claimed.port());
         if self.public.iter().chain(&local).any(|own| *own == claimed || *own == translated) {
             return true;
         }
         self.public.is_empty() && local.is_none_or(|local| may_be_translated(local.ip()))
     }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Tells whether others may know the host of a local address under another one: in private and shared ranges
@@ -126,6 +147,22 @@ mod tests {
         let claimed = "203.0.113.5:1066 203.0.113.6:1066";
         assert_eq!(taken("", None, claimed), [true, true]);
         assert_eq!(taken("203.0.113.5:1066", None, claimed), [true, false]);
+    }
+
+    #[test]
+    fn server_behind_a_proxy_is_called_by_the_proxys_address() {
+        let mut names = Names::new(&[]);
+        let [proxy, other, mapped] = ["203.0.113.9:1066", "203.0.113.10:1066", "[::ffff:203.0.113.9]:1066"]
+            .map(|one| one.parse().unwrap());
+        let own = |names: &Names, claimed: SocketAddr| names.is_own(VIA, &Address::from(claimed));
+        names.learn_proxy(VIA, mapped);
+        assert_eq!((own(&names, proxy), own(&names, other)), (true, false));
+        assert_eq!((names.is_me(VIA, proxy), names.is_me(Via(4), proxy)), (true, false));
+        // The number stands for another way now.
+        names.learn_proxy(VIA, other);
+        assert_eq!((own(&names, proxy), own(&names, other)), (false, true));
+        names.learn_proxy(VIA, "0.0.0.0:0".parse().unwrap());
+        assert_eq!((own(&names, proxy), own(&names, other)), (true, true));
     }
 
     #[test]

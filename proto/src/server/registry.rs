@@ -109,6 +109,8 @@ pub(super) struct Registry {
     marker: Marker,
     sending: Option<Rate>,
     ringing: Option<Rate>,
+    /// How many peers are reached by each way that was opened.
+    holders: Vec<Option<u32>>,
 }
 
 impl Registry {
@@ -123,6 +125,33 @@ impl Registry {
             marker: Marker::new(&seed.key(b'f')),
             sending: limits.sending(),
             ringing: limits.ringing(),
+            holders: Vec::new(),
+        }
+    }
+
+    /// Counts from now on how many peers are reached by a way. When it is counted first, nobody is.
+    pub(super) fn count_holders(&mut self, via: Via) {
+        let place = via.0 as usize;
+        if self.holders.len() <= place {
+            self.holders.resize(place + 1, None);
+        }
+        self.holders[place].get_or_insert(0);
+    }
+
+    /// Returns how many peers are reached by a way, if they are counted.
+    pub(super) fn holders(&self, via: Via) -> u32 {
+        self.holders.get(via.0 as usize).copied().flatten().unwrap_or_default()
+    }
+
+    fn hold(&mut self, via: Via) {
+        if let Some(Some(holders)) = self.holders.get_mut(via.0 as usize) {
+            *holders += 1;
+        }
+    }
+
+    fn let_go(&mut self, via: Via) {
+        if let Some(Some(holders)) = self.holders.get_mut(via.0 as usize) {
+            *holders = holders.saturating_sub(1);
         }
     }
 
@@ -234,6 +263,7 @@ impl Registry {
             rung: Stamp::default(),
             calls: Calls::default(),
         })?;
+        self.hold(path.via);
         match self.names.get_mut(number as usize) {
             Some(name) => *name = Name(identifier),
             // A slot that was never used comes next.
@@ -246,9 +276,12 @@ impl Registry {
 
     /// Renews a peer that was heard at its address.
     pub(super) fn renew(&mut self, now: Instant, slot: PeerSlot, via: Via) {
-        if let Some(peer) = self.peers.get_mut(slot.0) {
-            peer.heard = Tick::at(now);
-            peer.via = via;
+        let Some(peer) = self.peers.get_mut(slot.0) else { return };
+        peer.heard = Tick::at(now);
+        if peer.via != via {
+            let former = std::mem::replace(&mut peer.via, via);
+            self.let_go(former);
+            self.hold(via);
         }
     }
 
@@ -301,6 +334,7 @@ impl Registry {
         let peer = self.peers.remove(slot.0)?;
         let identifier = *self.name(slot.0)?;
         self.index.remove(self.hash(&identifier), slot.0);
+        self.let_go(peer.via);
         Some((identifier, peer))
     }
 
@@ -345,6 +379,15 @@ impl Registry {
             if self.by_session(self.session(PeerSlot(number))).is_none() {
                 return Err("a peer's session does not lead to its slot");
             }
+        }
+        let mut counted: Vec<_> = self.holders.iter().map(|holders| holders.map(|_| 0)).collect();
+        for (_, peer) in self.peers.iter() {
+            if let Some(Some(count)) = counted.get_mut(peer.via.0 as usize) {
+                *count += 1;
+            }
+        }
+        if counted != self.holders {
+            return Err("the holders of a way are not as many as are counted");
         }
         Ok(())
     }
@@ -393,6 +436,29 @@ mod tests {
             registry.renew(at(second), slot, Via::default());
             assert_eq!(sweep(&mut registry, at(second + 50)), 0);
         }
+        registry.check_invariants().unwrap();
+    }
+
+    #[test]
+    fn way_is_held_from_the_first_peer_that_is_reached_by_it_to_the_last() {
+        let mut registry = Registry::new(at(0), 8, &Limits::NONE, &Seed::from_number(1));
+        let by = |port, via| Path { via: Via(via), ..path(port) };
+        registry.count_holders(Via(5));
+        registry.count_holders(Via(3));
+        let one = registry.insert(at(0), id(1), by(1, 5), proof(0)).unwrap();
+        let two = registry.insert(at(0), id(2), by(2, 5), proof(0)).unwrap();
+        let holders = |registry: &Registry| [3, 5, 6].map(|via| registry.holders(Via(via)));
+        assert_eq!(holders(&registry), [0, 2, 0]);
+        registry.renew(at(1), one, Via(3));
+        registry.renew(at(1), one, Via(3));
+        assert_eq!(holders(&registry), [1, 1, 0]);
+        // Nobody counts this one.
+        registry.settle(at(2), two, by(3, 6), proof(2));
+        assert_eq!(holders(&registry), [1, 0, 0]);
+        registry.check_invariants().unwrap();
+        registry.remove(one).unwrap();
+        assert_eq!(holders(&registry), [0, 0, 0]);
+        assert_eq!(sweep(&mut registry, at(70)), 1);
         registry.check_invariants().unwrap();
     }
 

@@ -6,6 +6,7 @@
 mod client;
 mod config;
 mod decoder;
+mod proxy;
 mod script;
 mod server;
 
@@ -13,11 +14,12 @@ mod server;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub(crate) const TARGETS: [Target; 4] = [
+pub(crate) const TARGETS: [Target; 5] = [
     ("decoder", decoder::decoder),
     ("server", server::server),
     ("client", client::client),
     ("config", config::config),
+    ("proxy", proxy::proxy),
 ];
 
 /// Runs the target of that name.

@@ -8,6 +8,7 @@
 //! * [`peer_address`] is the line of text that a user hands out.
 //! * [`seal`] makes blobs that only the other peer can read.
 //! * [`server`] is the rendezvous: who is where, which offers are open, what is relayed to whom.
+//! * [`proxy`] is what stands before datagrams that come through a proxy, and the way back through it.
 //! * [`stun`] is the other protocol on the server's port: Binding requests and their answers.
 //! * [`client`] is a peer: registration, keepalive, calls, retransmission, hole punching.
 //! * `vnet` (feature `virtual-network`) runs both against each other in virtual time.
@@ -21,6 +22,7 @@ pub mod client;
 pub mod identity;
 mod keyed;
 pub mod peer_address;
+pub mod proxy;
 pub mod seal;
 pub mod server;
 pub mod stun;

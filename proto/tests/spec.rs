@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use roundtable_proto::peer_address::{PEER_ADDRESS_MAX, SERVER_PORT, SERVERS_MAX};
 use roundtable_proto::seal::{OFFER_WINDOW, OFFERS_PER_SENDER, OFFERS_REMEMBERED};
 use roundtable_proto::wire::{self, Direction, ErrorCode, Kind, layout};
-use roundtable_proto::{client, server};
+use roundtable_proto::{client, proxy, server};
 
 const SPEC: &str = include_str!("../SPEC.md");
 
@@ -138,6 +138,8 @@ fn constants_are_the_code() {
         ("PEER_ADDRESS_MAX", bytes(PEER_ADDRESS_MAX)),
         ("SERVERS_MAX", bytes(SERVERS_MAX)),
         ("SERVER_PORT", u128::from(SERVER_PORT)),
+        ("FLOW_TTL", millis(proxy::FLOW_TTL)),
+        ("WAYS_SPARE", u128::from(proxy::WAYS_SPARE)),
     ];
     let rows = table("## 10 Constants");
     assert_eq!(rows.len(), expected.len(), "a constant is not compared");

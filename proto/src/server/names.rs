@@ -17,11 +17,18 @@ pub(super) struct Names {
     own: Vec<SocketAddr>,
     /// What each [`Via`] is asked at: a local address, or that of a proxy before it; where the driver has told it.
     asked: Vec<Option<SocketAddr>>,
+    /// The lowest number of a way through a proxy.
+    proxied: u32,
 }
 
 impl Names {
     pub(super) fn new(public: &[SocketAddr]) -> Self {
-        Self { public: public.iter().copied().map(canonical).collect(), own: Vec::new(), asked: Vec::new() }
+        Self {
+            public: public.iter().copied().map(canonical).collect(),
+            own: Vec::new(),
+            asked: Vec::new(),
+            proxied: u32::MAX,
+        }
     }
 
     /// Takes the local address that a way leads to.
@@ -37,6 +44,7 @@ impl Names {
     /// unspecified one says nothing.
     pub(super) fn learn_proxy(&mut self, via: Via, asked: SocketAddr) {
         let asked = canonical(asked);
+        self.proxied = self.proxied.min(via.0);
         self.set(via, Some(asked).filter(|asked| !asked.ip().is_unspecified()));
     }
 
@@ -55,7 +63,8 @@ impl Names {
 
     /// Tells whether an address is one of the server's own, or that of the proxy on this way.
     pub(super) fn is_me(&self, via: Via, address: SocketAddr) -> bool {
-        self.public.contains(&address) || self.own.contains(&address) || self.asked(via) == Some(address)
+        let is_own = self.public.contains(&address) || self.own.contains(&address);
+        is_own || (via.0 >= self.proxied && self.asked(via) == Some(address))
     }
 
     /// Tells whether a client that came this way may call the server `claimed`.

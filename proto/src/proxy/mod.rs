@@ -1,0 +1,334 @@
+//! What stands before datagrams that come through a proxy, and the way back through it. Pure: bytes and time in, bytes out.
+//!
+//! The driver asks a [`Gate`] about every datagram before the engine sees it, and hands it everything that the engine wants
+//! sent. Behind the gate the proxy is gone: addresses are the clients' own, and a [`Via`] is the way through the proxy.
+//! SPEC 18
+
+mod networks;
+pub mod spp;
+pub mod v2;
+mod ways;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+pub use networks::{Network, NetworkError};
+pub use ways::{FLOW_TTL, WAYS_SPARE};
+
+use crate::Instant;
+use crate::keyed::Seed;
+use crate::server::{Path, Transmit, Via};
+use crate::wire::DATAGRAM_MAX;
+use networks::Networks;
+use spp::Asked;
+use ways::{Keep, Key, Ways};
+
+/// Bytes of one train with its headers, at most: what the kernel takes in one send.
+const TRAIN_BYTES: usize = u16::MAX as usize - DATAGRAM_MAX;
+
+/// What proxies put before datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// The Simple Proxy Protocol: 38 bytes before every datagram, both ways.
+    Spp,
+    /// The PROXY protocol, version 2: a header before the first datagram of a flow, and nothing before answers.
+    V2,
+}
+
+/// Why the header of a datagram is none that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderError {
+    /// There is none.
+    Missing,
+    /// It is longer than the datagram.
+    Truncated,
+    /// Another version than 2.
+    Version,
+    /// A command other than LOCAL and PROXY.
+    Command,
+    /// Something other than UDP over IPv4 or IPv6.
+    Family,
+    /// It is too short for the addresses of its family.
+    Addresses,
+}
+
+/// Why a datagram does not pass the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Refusal {
+    /// In: a header from a source that is no proxy of ours.
+    Untrusted = 0,
+    /// In: a proxy of ours sent no header; with version 2, nor is it a flow that began with one.
+    Missing = 1,
+    /// In: see [`HeaderError`]; so the four below.
+    Truncated = 2,
+    /// In.
+    Version = 3,
+    /// In.
+    Command = 4,
+    /// In.
+    Family = 5,
+    /// In.
+    Addresses = 6,
+    /// In: no more ways can be told apart.
+    Full = 7,
+    /// Out: the proxy uses the flow for somebody else now.
+    Gone = 8,
+}
+
+impl Refusal {
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; 9] = [
+        Self::Untrusted,
+        Self::Missing,
+        Self::Truncated,
+        Self::Version,
+        Self::Command,
+        Self::Family,
+        Self::Addresses,
+        Self::Full,
+        Self::Gone,
+    ];
+
+    /// Returns the name that logs and statistics use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Untrusted => "header_untrusted",
+            Self::Missing => "header_missing",
+            Self::Truncated => "header_truncated",
+            Self::Version => "header_version",
+            Self::Command => "header_command",
+            Self::Family => "header_family",
+            Self::Addresses => "header_addresses",
+            Self::Full => "ways_full",
+            Self::Gone => "way_gone",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl From<HeaderError> for Refusal {
+    fn from(error: HeaderError) -> Self {
+        match error {
+            HeaderError::Missing => Self::Missing,
+            HeaderError::Truncated => Self::Truncated,
+            HeaderError::Version => Self::Version,
+            HeaderError::Command => Self::Command,
+            HeaderError::Family => Self::Family,
+            HeaderError::Addresses => Self::Addresses,
+        }
+    }
+}
+
+/// How many datagrams did not pass, by reason. All counts only ever grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refusals([u64; Refusal::ALL.len()]);
+
+impl Refusals {
+    /// Counts those that were refused for `reason`.
+    #[must_use]
+    pub const fn of(&self, reason: Refusal) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// Counts all of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+/// A datagram that may go to the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admitted<'a> {
+    /// Where it came from, truly, and by which way.
+    pub path: Path,
+    /// What the client sent.
+    pub datagram: &'a [u8],
+    /// The address at which the proxy was asked, where the engine may not know it yet: to be told with
+    /// [`Server::open_way`](crate::server::Server::open_way) before it gets the datagram.
+    pub opened: Option<SocketAddr>,
+}
+
+/// Between the socket and the engine of a server that trusts proxies.
+pub struct Gate {
+    protocol: Protocol,
+    trusted: Networks,
+    ways: Ways,
+    /// Whether the last source is trusted: proxies are few, and send much.
+    last: Option<(IpAddr, bool)>,
+    refusals: Refusals,
+    /// Where datagrams get their headers.
+    bytes: Vec<u8>,
+}
+
+impl Gate {
+    /// Makes a gate for proxies from `trusted` networks, of a server of at most `peers` peers. The ways through proxies
+    /// get numbers from `first` on; the driver's own are below.
+    #[must_use]
+    pub fn new(protocol: Protocol, trusted: &[Network], first: Via, peers: u32, seed: &Seed) -> Self {
+        let keep = match protocol {
+            Protocol::Spp => Keep::Nothing,
+            Protocol::V2 => Keep::Flows,
+        };
+        Self {
+            protocol,
+            trusted: Networks::new(trusted),
+            ways: Ways::new(keep, first, peers, seed.key(b'p')),
+            last: None,
+            refusals: Refusals::default(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Returns how many datagrams have been refused.
+    #[must_use]
+    pub const fn refusals(&self) -> Refusals {
+        self.refusals
+    }
+
+    /// Takes a datagram as the socket has it, and gives it as its client sent it. Whoever is no proxy comes directly.
+    ///
+    /// # Errors
+    /// Why it must not go to the engine; it has been counted.
+    pub fn admit<'a>(
+        &mut self,
+        now: Instant,
+        path: Path,
+        datagram: &'a [u8],
+    ) -> Result<Admitted<'a>, Refusal> {
+        let admitted = if self.is_trusted(path.remote.ip()) {
+            match self.protocol {
+                Protocol::Spp => self.admit_simple(now, path, datagram),
+                Protocol::V2 => self.admit_flow(now, path, datagram),
+            }
+        } else if self.is_headed(datagram) {
+            Err(Refusal::Untrusted)
+        } else {
+            Ok(Admitted { path, datagram, opened: None })
+        };
+        if let Err(refusal) = admitted {
+            self.refusals.0[refusal as usize] += 1;
+        }
+        admitted
+    }
+
+    /// Returns what most likely is the client's datagram, for a look ahead; nothing is decided.
+    #[must_use]
+    pub fn peek<'a>(&self, datagram: &'a [u8]) -> &'a [u8] {
+        let after = match self.protocol {
+            Protocol::Spp => spp::split(datagram).map(|(_, after)| after),
+            Protocol::V2 => v2::split(datagram).map(|(_, after)| after),
+        };
+        after.unwrap_or(datagram)
+    }
+
+    /// Hands what the engine wants sent to `send`, as it has to leave the socket: headed, and to the proxy, where the way
+    /// leads through one. A train may become several.
+    pub fn send(&mut self, transmit: &Transmit<'_>, mut send: impl FnMut(&Transmit<'_>)) {
+        if !self.ways.is_one(transmit.path.via) {
+            send(transmit);
+            return;
+        }
+        let Some(way) = self.ways.get(transmit.path.via).filter(|way| way.is_current) else {
+            self.refusals.0[Refusal::Gone as usize] += transmit.datagrams().count() as u64;
+            return;
+        };
+        let Key { path, asked } = way.key;
+        if self.protocol == Protocol::V2 {
+            send(&Transmit { path, ..*transmit });
+            return;
+        }
+        let header = asked.header_for(transmit.path.remote);
+        let segment_size = spp::HEADER + transmit.segment_size;
+        for part in transmit.contents.chunks(TRAIN_BYTES / segment_size * transmit.segment_size) {
+            self.bytes.clear();
+            for datagram in part.chunks(transmit.segment_size) {
+                self.bytes.extend_from_slice(&header);
+                self.bytes.extend_from_slice(datagram);
+            }
+            send(&Transmit { path, contents: &self.bytes, segment_size });
+        }
+    }
+
+    /// Lets go of ways that no peer needs. To be called when all that was admitted is handled and all answers are sent;
+    /// `is_held` is [`Server::is_held`](crate::server::Server::is_held).
+    pub fn settle(&mut self, now: Instant, is_held: impl Fn(Via) -> bool) {
+        self.ways.settle(now, is_held);
+    }
+
+    fn is_trusted(&mut self, ip: IpAddr) -> bool {
+        if let Some((last, is_trusted)) = self.last
+            && last == ip
+        {
+            return is_trusted;
+        }
+        let is_trusted = self.trusted.contain(ip);
+        self.last = Some((ip, is_trusted));
+        is_trusted
+    }
+
+    fn is_headed(&self, datagram: &[u8]) -> bool {
+        match self.protocol {
+            Protocol::Spp => spp::is_headed(datagram),
+            Protocol::V2 => v2::is_headed(datagram),
+        }
+    }
+
+    fn admit_simple<'a>(
+        &mut self,
+        now: Instant,
+        path: Path,
+        datagram: &'a [u8],
+    ) -> Result<Admitted<'a>, Refusal> {
+        let (header, datagram) = spp::split_raw(datagram)?;
+        let key = Key { path, asked: header.asked() };
+        let (slot, opened) = match self.ways.find(&key) {
+            Some(slot) => (slot, None),
+            None => (self.ways.open(now, key, None).ok_or(Refusal::Full)?, Some(key.asked.address())),
+        };
+        let path = Path { remote: header.client(), via: self.ways.via(slot) };
+        Ok(Admitted { path, datagram, opened })
+    }
+
+    fn admit_flow<'a>(
+        &mut self,
+        now: Instant,
+        path: Path,
+        datagram: &'a [u8],
+    ) -> Result<Admitted<'a>, Refusal> {
+        let key = Key { path, asked: Asked::NONE };
+        let found = self.ways.find(&key).map(|slot| (slot, self.ways.hear(now, slot)));
+        let (header, datagram) = match v2::split(datagram) {
+            Ok(headed) => headed,
+            Err(HeaderError::Missing) => {
+                let (slot, client) = found.ok_or(Refusal::Missing)?;
+                return Ok(Admitted { path: self.flow(path, slot, client), datagram, opened: None });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (client, asked) = match header {
+            v2::Header::Local => (None, None),
+            v2::Header::Proxied { client, proxy } => (Some(client), Some(proxy)),
+        };
+        let slot = match found {
+            Some((slot, known)) if known == client => slot,
+            Some(_) | None => self.ways.open(now, key, client).ok_or(Refusal::Full)?,
+        };
+        Ok(Admitted { path: self.flow(path, slot, client), datagram, opened: asked })
+    }
+
+    /// Returns the path of a flow: to its client, or to the proxy itself.
+    fn flow(&self, path: Path, slot: u32, client: Option<SocketAddr>) -> Path {
+        client.map_or(path, |remote| Path { remote, via: self.ways.via(slot) })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ mod error;
 mod file;
 mod key;
 mod parse;
+mod proxy_protocol;
 mod public_address;
 mod range;
 mod visit;
@@ -18,8 +19,10 @@ use std::time::Duration;
 pub use error::{ConfigError, Found, Problem};
 pub use file::{DEFAULT_FILE, FILE_MAX, Origin};
 pub use key::{Key, LogLevel};
+pub use proxy_protocol::ProxyProtocol;
 pub use public_address::PublicAddress;
 pub use range::Ranged;
+pub use roundtable_proto::proxy::Network;
 pub use roundtable_proto::server::Stun;
 
 /// Seconds that an offer waits for its answer.
@@ -75,6 +78,11 @@ pub struct Config {
     pub publicaddress: Vec<PublicAddress>,
     /// Whether STUN Binding requests are answered, for the ICE stacks of WebRTC.
     pub stun: Stun,
+    /// Which header the proxies before the server speak, if there are any.
+    pub proxyprotocol: ProxyProtocol,
+    /// The networks of these proxies: from there the header must come, and from nowhere else may it. A file that names a
+    /// protocol must name them.
+    pub trustedproxies: Vec<Network>,
     /// Peers registered at one time; bounds the server's memory.
     pub maxpeers: MaxPeers,
     /// Offers open at one time, of all callers together; bounds the server's memory.
@@ -122,6 +130,8 @@ impl Default for Config {
             localaddress: None,
             publicaddress: Vec::new(),
             stun: Stun::On,
+            proxyprotocol: ProxyProtocol::Off,
+            trustedproxies: Vec::new(),
             maxpeers: MaxPeers::constant::<1_000_000>(),
             maxoffers: MaxOffers::constant::<200_000>(),
             maxpeeroffers: MaxPeerOffers::constant::<16>(),
@@ -220,6 +230,7 @@ mod tests {
     fn every_key_can_be_set() {
         let text = "loglevel: debug\nlogfile: /tmp/log\nlocalport: 0\ntimeout: 3600\nlocaladdress: '::1'\n\
                     publicaddress: 192.0.2.1\nstun: strict\n\
+                    proxyprotocol: spp\ntrustedproxies: 192.0.2.0/24\n\
                     maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n\
                     signaturechecks: 7\nstrangerrate: 8\nregisterrate: 9\nregistertotal: 10\npeerrate: 11\nofferrate: 12\n\
                     kernelfilter: false\nsecretfile: /tmp/secret\n\
@@ -232,6 +243,8 @@ mod tests {
             localaddress: Some("::1".parse().unwrap()),
             publicaddress: vec![PublicAddress { ip: "192.0.2.1".parse().unwrap(), port: None }],
             stun: Stun::Strict,
+            proxyprotocol: ProxyProtocol::Spp,
+            trustedproxies: vec!["192.0.2.0/24".parse().unwrap()],
             maxpeers: MaxPeers::constant::<1>(),
             maxoffers: MaxOffers::constant::<2>(),
             maxpeeroffers: MaxPeerOffers::constant::<3>(),

@@ -9,8 +9,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use roundtable_proto::Instant;
 use roundtable_proto::server::Offender;
+use roundtable_proto::{Instant, proxy};
 
 /// Time from one step up to the next: what was queued before a step has to be worked off first, by the deepest queue in
 /// about this time.
@@ -208,8 +208,8 @@ impl fmt::Display for Orders {
 pub(crate) struct Beside {
     /// STUN Binding requests.
     pub(crate) stun: bool,
-    /// Everything comes behind the header of a proxy.
-    pub(crate) proxy: bool,
+    /// Datagrams behind the header of a proxy.
+    pub(crate) proxy: Option<proxy::Protocol>,
 }
 
 #[cfg(target_os = "linux")]
@@ -219,6 +219,7 @@ pub(crate) use program::program;
 mod program {
     //! The program itself: loads and comparisons, in the kernel's classic instruction set.
 
+    use roundtable_proto::proxy::{Protocol, spp, v2};
     use roundtable_proto::server::{LAST_SHIFT, MARK, Marker, WORD_SHIFT};
     use roundtable_proto::wire::{Direction, Kind, MAGIC, VERSION};
     use socket2::SockFilter;
@@ -262,8 +263,8 @@ mod program {
     const STUN_COOKIE: (u32, u32) = (4, 0x2112_A442);
     /// The two bits that are zero in STUN. RFC 8489, 5
     const STUN_ZEROS: u32 = 0xC0;
-    /// Magic and length of a header of the Simple Proxy Protocol.
-    const PROXY: (u32, u32) = (0x56EC, 38);
+    /// Where a header of version 2 has its length.
+    const PROXY_LENGTH: u32 = v2::PREFIX as u32 - 2;
 
     /// Where to go on.
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -283,6 +284,8 @@ mod program {
         Blocked,
         /// Another peer has sent it.
         NotBlocked,
+        /// What a client sent begins here.
+        Frame,
         Accept,
         Drop,
     }
@@ -326,11 +329,10 @@ mod program {
     pub(crate) fn program(orders: &Orders, beside: Beside, marker: &Marker) -> Vec<SockFilter> {
         let mut assembly = Assembly::default();
         assembly.step(SET_INDEX, PAYLOAD);
-        if beside.proxy {
-            assembly.step(LOAD_HALF, 0);
-            assembly.test(EQUAL, PROXY.0, To::Next, To::Drop);
-            assembly.step(SET_INDEX, PAYLOAD + PROXY.1);
+        if let Some(protocol) = beside.proxy {
+            write_header(&mut assembly, protocol);
         }
+        assembly.label(To::Frame);
         write_frames(&mut assembly);
         assembly.label(To::Foreign);
         if beside.stun {
@@ -343,10 +345,11 @@ mod program {
         }
         assembly.label(To::Peer);
         // Behind a proxy the IP header has the proxy's address.
-        if !beside.proxy {
+        if beside.proxy.is_none() {
             write_mark(&mut assembly, marker);
-            write_blocked(&mut assembly, orders);
+            assembly.step(SET_INDEX, PAYLOAD);
         }
+        write_blocked(&mut assembly, orders);
         assembly.step(RETURN, u32::MAX);
         assembly.label(To::Stranger);
         assembly.step(LOAD_ANCILLARY, RANDOM);
@@ -400,7 +403,7 @@ mod program {
         if orders.blocked.is_empty() {
             return;
         }
-        assembly.step(LOAD_WORD_HERE, PAYLOAD + SESSION);
+        assembly.step(LOAD_WORD, SESSION);
         for offender in &orders.blocked {
             assembly.test(EQUAL, offender.0, To::Blocked, To::Next);
         }
@@ -408,6 +411,26 @@ mod program {
         assembly.label(To::Blocked);
         assembly.step(RETURN, 0);
         assembly.label(To::NotBlocked);
+    }
+
+    /// Skips the header of a proxy, where there is one. Whose it is, the program does not ask: who forges it gets no further
+    /// than without.
+    fn write_header(assembly: &mut Assembly, protocol: Protocol) {
+        match protocol {
+            Protocol::Spp => {
+                assembly.step(LOAD_HALF, 0);
+                assembly.test(EQUAL, u16::from_be_bytes(spp::MAGIC).into(), To::Next, To::Frame);
+                assembly.step(SET_INDEX, PAYLOAD + spp::HEADER as u32);
+            }
+            Protocol::V2 => {
+                let [a, b, c, d, ..] = v2::SIGNATURE;
+                assembly.step(LOAD_WORD, 0);
+                assembly.test(EQUAL, u32::from_be_bytes([a, b, c, d]), To::Next, To::Frame);
+                assembly.step(LOAD_HALF, PROXY_LENGTH);
+                assembly.step(ADD, PAYLOAD + v2::PREFIX as u32);
+                assembly.step(TO_INDEX, 0);
+            }
+        }
     }
 
     /// Tells by the kind who may have sent it. Who speaks another version is a stranger.

@@ -1,5 +1,7 @@
 //! The server's driver: one loop over one socket. It moves bytes and time and never looks inside a frame.
 
+mod proxied;
+
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use roundtable_proto::server::{self as engine, Counters, Event, LastingSecret, Limits, Pressure, Via};
+use roundtable_proto::proxy::{Gate, Refusals};
+use roundtable_proto::server::{
+    self as engine, Counters, Event, LastingSecret, Limits, Pressure, Transmit, Via,
+};
 use roundtable_proto::{Instant, Seed};
 
 use crate::capture::{Capture, Extent, Way};
@@ -19,7 +24,7 @@ use crate::filter::{Beside, Shedder};
 use crate::queue::{Drops, Queue};
 use crate::secret_file::{self, SecretFileError};
 use crate::seed;
-use crate::socket::{Arrivals, Socket};
+use crate::socket::{Arrivals, Socket, VIA_END};
 
 /// Receive calls in a row before timers and shutdown get their turn.
 const DRAIN_MAX: usize = 8;
@@ -59,6 +64,8 @@ pub struct Server {
     address: SocketAddr,
     clock: Clock,
     engine: engine::Server,
+    /// Where proxies are trusted: what takes their headers off and puts them on.
+    gate: Option<Gate>,
     queue: Option<Queue>,
     /// When to look at the queue again.
     look: Instant,
@@ -150,6 +157,9 @@ pub struct Transport {
     /// Datagrams that the kernel dropped under a flood because the server told it to: none of its own, strangers', and those of
     /// peers that flood.
     pub receive_shed: u64,
+    /// Datagrams that did not reach the engine, or did not leave it, because of the header of a proxy. They are not among
+    /// the engine's counters.
+    pub refused_headers: Refusals,
 }
 
 impl Transport {
@@ -208,6 +218,13 @@ impl Server {
         log::info!("receive buffer of {receive_buffer} bytes granted");
         is_to_be_had(limits.reserved())?;
         let mut engine = engine::Server::new(clock.now(), limits, seed::draw()?);
+        let gate = match config.proxyprotocol.protocol() {
+            Some(protocol) => {
+                let peers = config.maxpeers.get();
+                Some(Gate::new(protocol, &config.trustedproxies, VIA_END, peers, &seed::draw()?))
+            }
+            None => None,
+        };
         if !address.ip().is_unspecified() {
             engine.learn_local_address(Via::default(), address);
         }
@@ -219,10 +236,11 @@ impl Server {
             address,
             clock,
             engine,
+            gate,
             shared: Arc::default(),
             transport: Transport { receive_buffer, ..Transport::default() },
             last_warning: None,
-            beside: Beside { stun: config.stun != engine::Stun::Off, ..Beside::default() },
+            beside: Beside { stun: config.stun != engine::Stun::Off, proxy: config.proxyprotocol.protocol() },
             crowded_since: None,
             shedder: config.kernelfilter.then(|| Shedder::new(clock.now())),
             capture: config.capturefile.as_deref().map(|path| capture(path, config)).transpose()?,
@@ -320,6 +338,7 @@ impl Server {
             return;
         }
         self.look = now + DROPS_INTERVAL;
+        self.look_at_headers();
         let before = self.transport.receive_drops;
         self.count_drops();
         let dropped = self.transport.receive_drops.saturating_sub(before);
@@ -377,22 +396,32 @@ impl Server {
 
     fn handle(&mut self, arrivals: &Arrivals) {
         let now = self.clock.now();
-        self.engine.foresee(arrivals.datagrams());
+        match &self.gate {
+            Some(gate) => self.engine.foresee(arrivals.datagrams().map(|datagram| gate.peek(datagram))),
+            None => self.engine.foresee(arrivals.datagrams()),
+        }
         for train in 0..arrivals.trains() {
             let (path, datagrams) = self.socket.train(arrivals, train);
             while let Some((via, local)) = self.socket.poll_local() {
                 self.learn_local(via, local);
             }
-            for datagram in datagrams {
+            let note = |remote, datagram: &[u8]| {
                 if let Some(capture) = &self.capture {
                     let local = self.socket.source(path.via).unwrap_or(self.address.ip());
-                    let local = SocketAddr::new(local, self.address.port());
-                    capture.note(Way::In, path.remote, local, datagram);
+                    capture.note(Way::In, remote, SocketAddr::new(local, self.address.port()), datagram);
                 }
-                let outcome = self.engine.handle_datagram(now, path, datagram);
-                log::trace!("{} bytes from {}: {outcome:?}", datagram.len(), path.remote);
+            };
+            if let Some(gate) = &mut self.gate {
+                datagrams.for_each(|one| proxied::handle(gate, &mut self.engine, now, path, one, note));
+            } else {
+                for datagram in datagrams {
+                    note(path.remote, datagram);
+                    let outcome = self.engine.handle_datagram(now, path, datagram);
+                    log::trace!("{} bytes from {}: {outcome:?}", datagram.len(), path.remote);
+                }
             }
             self.flush();
+            self.settle(now);
         }
     }
 
@@ -430,16 +459,25 @@ impl Server {
     fn flush(&mut self) {
         while let Some(transmit) = self.engine.poll_transmit() {
             if let Some(capture) = &self.capture {
-                let path = transmit.path;
-                let local = self.socket.source(path.via).unwrap_or(self.address.ip());
+                let engine::Path { remote, via } = transmit.path;
+                // What goes through a proxy is kept as it is for the client.
+                let via = self.gate.as_ref().map_or(via, |gate| gate.local(via));
+                let local = self.socket.source(via).unwrap_or(self.address.ip());
                 let local = SocketAddr::new(local, self.address.port());
                 for datagram in transmit.contents.chunks(transmit.segment_size.max(1)) {
-                    capture.note(Way::Out, local, path.remote, datagram);
+                    capture.note(Way::Out, local, remote, datagram);
                 }
             }
-            if let Err(error) = self.socket.send(&transmit) {
-                self.transport.send_errors += 1;
-                log::debug!("{} bytes to {}: {error}", transmit.contents.len(), transmit.path.remote);
+            let (socket, errors) = (&mut self.socket, &mut self.transport.send_errors);
+            let mut send = |transmit: &Transmit<'_>| {
+                if let Err(error) = socket.send(transmit) {
+                    *errors += 1;
+                    log::debug!("{} bytes to {}: {error}", transmit.contents.len(), transmit.path.remote);
+                }
+            };
+            match &mut self.gate {
+                Some(gate) => gate.send(&transmit, &mut send),
+                None => send(&transmit),
             }
         }
     }
@@ -465,6 +503,9 @@ impl Server {
         stats.offers = self.engine.offers();
         stats.counters.clone_from(self.engine.counters());
         stats.transport = self.transport;
+        if let Some(gate) = &self.gate {
+            stats.transport.refused_headers = gate.refusals();
+        }
     }
 }
 

@@ -28,6 +28,8 @@ const TRAIN_BYTES: usize = 1 << 16;
 const STRIDE: usize = TRAIN_BYTES + 192;
 /// Local addresses that are told apart. A host with more answers the rest from the address that routing chooses.
 const LOCAL_ADDRESSES_MAX: usize = 1024;
+/// The first tag that stands for no local address.
+pub(crate) const VIA_END: Via = Via(LOCAL_ADDRESSES_MAX as u32 + 1);
 
 /// Where received datagrams lie until they are handled.
 pub(crate) struct Arrivals {

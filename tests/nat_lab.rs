@@ -16,6 +16,8 @@ mod nat;
 #[path = "support/program.rs"]
 #[expect(dead_code, reason = "these servers stand on hosts of their own")]
 mod program;
+#[path = "nat_lab/proxied.rs"]
+mod proxied;
 #[path = "nat_lab/trial.rs"]
 mod trial;
 #[path = "nat_lab/troubles.rs"]

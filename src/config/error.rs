@@ -124,6 +124,15 @@ pub enum Problem {
         /// What stands there.
         found: Found,
     },
+    /// A value that is nothing without another key.
+    Needs {
+        /// The key.
+        key: Key,
+        /// What stands there.
+        found: Found,
+        /// The key that has no value.
+        needed: Key,
+    },
     /// A value of the right type that its key does not allow.
     NotAllowed {
         /// The key.
@@ -163,6 +172,10 @@ impl fmt::Display for Problem {
             Self::WrongType { key, found } => {
                 write!(out, "{}: {found} is of the wrong type, allowed are {}", key.name(), key.allowed())
             }
+            Self::Needs { key, found, needed } => {
+                let (key, needed, allowed) = (key.name(), needed.name(), needed.allowed());
+                write!(out, "{key}: {found} needs {needed}, allowed are {allowed}")
+            }
             Self::NotAllowed { key, found } => {
                 write!(out, "{}: {found} {}, allowed are {}", key.name(), refusal(*key), key.allowed())
             }
@@ -177,6 +190,8 @@ const fn refusal(key: Key) -> &'static str {
         Allowed::Address => "is no IP address",
         Allowed::Addresses => "is no list of IP addresses",
         Allowed::Number { .. } => "is out of range",
+        Allowed::Networks => "is no list of networks",
+        Allowed::ProxyProtocol => "is no protocol of proxies",
         Allowed::Path { .. } | Allowed::Boolean | Allowed::Stun => "is not taken",
     }
 }

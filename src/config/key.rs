@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    CaptureSize, MaxBlob, MaxOffers, MaxPeerOffers, MaxPeers, OfferRate, PeerRate, RegisterRate,
-    RegisterTotal, SignatureChecks, StrangerRate, Timeout,
+    CaptureSize, MaxBlob, MaxOffers, MaxPeerOffers, MaxPeers, OfferRate, PeerRate, ProxyProtocol,
+    RegisterRate, RegisterTotal, SignatureChecks, StrangerRate, Timeout,
 };
 
 /// How much is logged.
@@ -68,6 +68,8 @@ pub enum Key {
     LocalAddress,
     PublicAddress,
     Stun,
+    ProxyProtocol,
+    TrustedProxies,
     MaxPeers,
     MaxOffers,
     MaxPeerOffers,
@@ -89,7 +91,7 @@ pub enum Key {
 
 impl Key {
     /// Every key, in the order of the shipped file.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::LogLevel,
         Self::LogFile,
         Self::LocalPort,
@@ -97,6 +99,8 @@ impl Key {
         Self::LocalAddress,
         Self::PublicAddress,
         Self::Stun,
+        Self::ProxyProtocol,
+        Self::TrustedProxies,
         Self::MaxPeers,
         Self::MaxOffers,
         Self::MaxPeerOffers,
@@ -127,6 +131,8 @@ impl Key {
             Self::LocalAddress => "localaddress",
             Self::PublicAddress => "publicaddress",
             Self::Stun => "stun",
+            Self::ProxyProtocol => "proxyprotocol",
+            Self::TrustedProxies => "trustedproxies",
             Self::MaxPeers => "maxpeers",
             Self::MaxOffers => "maxoffers",
             Self::MaxPeerOffers => "maxpeeroffers",
@@ -162,6 +168,8 @@ impl Key {
             Self::LocalAddress => Allowed::Address,
             Self::PublicAddress => Allowed::Addresses,
             Self::Stun => Allowed::Stun,
+            Self::ProxyProtocol => Allowed::ProxyProtocol,
+            Self::TrustedProxies => Allowed::Networks,
             Self::MaxPeers => Allowed::Number { min: MaxPeers::MIN, max: MaxPeers::MAX, unit: "peers" },
             Self::MaxOffers => Allowed::Number { min: MaxOffers::MIN, max: MaxOffers::MAX, unit: "offers" },
             Self::MaxPeerOffers => {
@@ -232,6 +240,10 @@ pub enum Allowed {
     },
     /// `true`, `false` or `strict`.
     Stun,
+    /// One of the names of [`ProxyProtocol`].
+    ProxyProtocol,
+    /// Networks, or nothing.
+    Networks,
     /// `true` or `false`.
     Boolean,
 }
@@ -250,6 +262,11 @@ impl fmt::Display for Allowed {
             Self::Number { min, max, unit: "" } => write!(out, "{min} to {max}"),
             Self::Number { min, max, unit } => write!(out, "{min} to {max} {unit}"),
             Self::Stun => out.write_str("true, false and strict"),
+            Self::ProxyProtocol => out.write_str(&ProxyProtocol::ALL.map(ProxyProtocol::name).join(", ")),
+            Self::Networks => out.write_str(
+                "networks in quotes, as 192.0.2.0/24 or 2001:db8::/32 but not all addresses, separated by commas, or \
+                 nothing where there is no proxyprotocol",
+            ),
             Self::Boolean => out.write_str("true and false"),
         }
     }

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess};
 
+use super::proxy_protocol::networks;
 use super::visit::{Take, Visit};
-use super::{Config, Found, Key, LogLevel, Problem, PublicAddress, Ranged, Stun};
+use super::{Config, Found, Key, LogLevel, Network, Problem, ProxyProtocol, PublicAddress, Ranged, Stun};
 
 /// A problem and its line, from 1, where the parser names one.
 type Located = (Option<usize>, Problem);
@@ -17,7 +18,15 @@ pub(super) fn parse(text: &str) -> Result<Config, Located> {
     let mut config = Config::default();
     let mut documents = serde_yaml::Deserializer::from_str(text);
     if let Some(first) = documents.next() {
-        read(Root { config: &mut config }, first)?;
+        read(Root { config: &mut config, needed: None }, first)?;
+    }
+    if config.proxyprotocol != ProxyProtocol::Off && config.trustedproxies.is_empty() {
+        // Walks once more, to the line of the key.
+        let needed = Some((Key::ProxyProtocol, Key::TrustedProxies));
+        let mut again = serde_yaml::Deserializer::from_str(text);
+        if let Some(first) = again.next() {
+            read(Root { config: &mut config, needed }, first)?;
+        }
     }
     if let Some(second) = documents.next() {
         read(Second, second)?;
@@ -48,6 +57,8 @@ fn located(error: &serde_yaml::Error, problem: Option<Problem>) -> Located {
 /// The whole document: a mapping, or nothing.
 struct Root<'a> {
     config: &'a mut Config,
+    /// A key whose value is nothing without another, which is missing.
+    needed: Option<(Key, Key)>,
 }
 
 impl<'de> Take<'de> for Root<'_> {
@@ -65,7 +76,8 @@ impl<'de> Take<'de> for Root<'_> {
         let mut seen = Vec::with_capacity(Key::ALL.len());
         while let Some(key) = map.next_key_seed(Visit { what: NewKey { seen: &seen }, problem })? {
             seen.push(key);
-            map.next_value_seed(Visit { what: ValueOf { key, config: self.config }, problem })?;
+            let needed = self.needed.and_then(|(one, needed)| (one == key).then_some(needed));
+            map.next_value_seed(Visit { what: ValueOf { key, config: self.config, needed }, problem })?;
         }
         Ok(())
     }
@@ -97,12 +109,16 @@ impl Take<'_> for NewKey<'_> {
 struct ValueOf<'a> {
     key: Key,
     config: &'a mut Config,
+    needed: Option<Key>,
 }
 
 impl Take<'_> for ValueOf<'_> {
     type Value = ();
 
     fn take(self, found: Found) -> Result<(), Problem> {
+        if let Some(needed) = self.needed {
+            return Err(Problem::Needs { key: self.key, found, needed });
+        }
         set(self.config, self.key, found)
     }
 }
@@ -127,6 +143,8 @@ fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
         Key::LocalAddress => config.localaddress = address(key, found)?,
         Key::PublicAddress => config.publicaddress = addresses(key, found)?,
         Key::Stun => config.stun = stun(key, found)?,
+        Key::ProxyProtocol => config.proxyprotocol = proxy_protocol(key, found)?,
+        Key::TrustedProxies => config.trustedproxies = trusted_proxies(key, found)?,
         Key::MaxPeers => config.maxpeers = ranged(key, found)?,
         Key::MaxOffers => config.maxoffers = ranged(key, found)?,
         Key::MaxPeerOffers => config.maxpeeroffers = ranged(key, found)?,
@@ -171,6 +189,20 @@ fn addresses(key: Key, found: Found) -> Result<Vec<PublicAddress>, Problem> {
         return Ok(Vec::new());
     };
     PublicAddress::list(&text).ok_or(Problem::NotAllowed { key, found: Found::Text(text) })
+}
+
+fn proxy_protocol(key: Key, found: Found) -> Result<ProxyProtocol, Problem> {
+    let Found::Text(name) = found else {
+        return Err(Problem::WrongType { key, found });
+    };
+    ProxyProtocol::named(&name).ok_or(Problem::NotAllowed { key, found: Found::Text(name) })
+}
+
+fn trusted_proxies(key: Key, found: Found) -> Result<Vec<Network>, Problem> {
+    let Some(text) = text_or_nothing(key, found)? else {
+        return Ok(Vec::new());
+    };
+    networks(&text).ok_or(Problem::NotAllowed { key, found: Found::Text(text) })
 }
 
 fn text_or_nothing(key: Key, found: Found) -> Result<Option<String>, Problem> {
@@ -223,9 +255,9 @@ mod tests {
     }
 
     const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, publicaddress, stun, \
-                         maxpeers, maxoffers, maxpeeroffers, maxblob, plainids, signaturechecks, strangerrate, \
-                         registerrate, registertotal, peerrate, offerrate, kernelfilter, \
-                         secretfile, capturefile, capturesize, captureblobs, benchmarks";
+                         proxyprotocol, trustedproxies, maxpeers, maxoffers, maxpeeroffers, maxblob, plainids, \
+                         signaturechecks, strangerrate, registerrate, registertotal, peerrate, offerrate, \
+                         kernelfilter, secretfile, capturefile, capturesize, captureblobs, benchmarks";
 
     #[test]
     fn text_without_any_key_gives_the_defaults() {
@@ -309,6 +341,50 @@ mod tests {
         ] {
             assert_eq!(refused(text), (Some(1), message.to_string()), "{text:?}");
         }
+    }
+
+    #[test]
+    fn proxies_are_named_with_their_protocol_or_the_line_of_the_protocol_says_what_is_missing() {
+        let networks = "networks in quotes, as 192.0.2.0/24 or 2001:db8::/32 but not all addresses, separated by \
+                        commas, or nothing where there is no proxyprotocol";
+        for (text, line, message) in [
+            (
+                "timeout: 5\n\nproxyprotocol: spp\nlocalport: 7",
+                3,
+                format!("proxyprotocol: \"spp\" needs trustedproxies, allowed are {networks}"),
+            ),
+            (
+                "trustedproxies:\nProxyProtocol: V2",
+                2,
+                format!("proxyprotocol: \"V2\" needs trustedproxies, allowed are {networks}"),
+            ),
+            (
+                "proxyprotocol: spp\ntrustedproxies: 0.0.0.0/0",
+                2,
+                format!("trustedproxies: \"0.0.0.0/0\" is no list of networks, allowed are {networks}"),
+            ),
+            (
+                "trustedproxies: 7",
+                1,
+                format!("trustedproxies: 7 is of the wrong type, allowed are {networks}"),
+            ),
+            (
+                "\nproxyprotocol: v1",
+                2,
+                "proxyprotocol: \"v1\" is no protocol of proxies, allowed are off, spp, v2".to_owned(),
+            ),
+            (
+                "proxyprotocol: false",
+                1,
+                "proxyprotocol: false is of the wrong type, allowed are off, spp, v2".to_owned(),
+            ),
+        ] {
+            assert_eq!(refused(text), (Some(line), message), "{text:?}");
+        }
+        let config = parse("proxyprotocol: v2\ntrustedproxies: '2001:db8::/32, 192.0.2.7'").unwrap();
+        assert_eq!((config.proxyprotocol, config.trustedproxies.len()), (ProxyProtocol::V2, 2));
+        assert_eq!(parse("trustedproxies: 192.0.2.7").unwrap().proxyprotocol, ProxyProtocol::Off);
+        assert_eq!(parse("proxyprotocol: off").unwrap(), Config::default());
     }
 
     #[test]

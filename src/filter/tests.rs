@@ -94,6 +94,7 @@ mod kernel {
     use std::net::UdpSocket;
 
     use roundtable_proto::Seed;
+    use roundtable_proto::proxy::Protocol;
     use roundtable_proto::server::{Config, Marker, Server};
     use roundtable_proto::wire::{self, Direction};
 
@@ -187,7 +188,7 @@ mod kernel {
 
     #[test]
     fn stun_passes_where_it_is_served() {
-        let pair = Pair::with(&level(1), Beside { stun: true, proxy: false });
+        let pair = Pair::with(&level(1), Beside { stun: true, proxy: None });
         assert!(pair.passes(&STUN));
         let mut other = STUN;
         other[4] ^= 1;
@@ -198,15 +199,23 @@ mod kernel {
     }
 
     #[test]
-    fn behind_a_proxy_the_frame_after_its_header_counts() {
-        let pair = Pair::with(&level(1), Beside { stun: false, proxy: true });
-        let mut header = [0; 38];
-        header[..2].copy_from_slice(&[0x56, 0xEC]);
-        for (name, datagram) in vectors() {
-            let direction = wire::decode(&datagram).unwrap().kind().direction();
-            let behind = [&header[..], &datagram].concat();
-            assert_eq!(pair.passes(&behind), direction == Direction::In, "{name}");
-            assert!(!pair.passes(&datagram), "{name} came past the proxy");
+    fn behind_the_header_of_a_proxy_the_frame_counts_and_direct_peers_pass_as_ever() {
+        let mut simple = [7; 38];
+        simple[..2].copy_from_slice(&[0x56, 0xEC]);
+        let flow = b"\r\n\r\n\0\r\nQUIT\n\x21\x12\0\x0F123412341212abc";
+        for (protocol, header) in [(Protocol::Spp, &simple[..]), (Protocol::V2, &flow[..])] {
+            let pair = Pair::with(&level(1), Beside { stun: true, proxy: Some(protocol) });
+            for (name, datagram) in vectors() {
+                let is_for_us = wire::decode(&datagram).unwrap().kind().direction() == Direction::In;
+                assert_eq!(pair.passes(&[header, &datagram].concat()), is_for_us, "{name} behind a proxy");
+                assert_eq!(pair.passes(&datagram), is_for_us, "{name}");
+            }
+            assert!(pair.passes(&[header, &STUN].concat()) && pair.passes(&STUN));
+            for cut in [0, 1, 20, header.len() - 1, header.len()] {
+                assert!(!pair.passes(&header[..cut]), "{protocol:?} {cut}");
+            }
+            let none = Pair::with(&level(1), Beside::default());
+            assert!(!none.passes(&[header, b"RT\x01\x04"].concat()));
         }
     }
 
@@ -240,16 +249,22 @@ mod kernel {
     #[test]
     fn peers_that_flood_are_dropped_and_no_others() {
         let blocked = (0..BLOCKED_MAX as u32).map(|number| Offender(1000 + number)).collect();
-        // The longest program there is.
-        let pair = Pair::with(&Orders { level: Level(5), blocked }, Beside { stun: true, proxy: false });
-        for (name, datagram) in vectors() {
-            let kind = wire::decode(&datagram).unwrap().kind();
-            let mut datagram = pair.marked(datagram);
-            for slot in [999, 1000, 1050, 999 + BLOCKED_MAX as u32, 1000 + BLOCKED_MAX as u32] {
-                datagram[4..8].copy_from_slice(&u32::to_be_bytes(slot));
-                let is_blocked = (1000..1000 + BLOCKED_MAX as u32).contains(&slot);
-                if kind.direction() == Direction::In && kind.has_session() {
-                    assert_eq!(pair.passes(&datagram), !is_blocked, "{name} of {slot}");
+        let orders = Orders { level: Level(5), blocked };
+        let mut header = [7; 38];
+        header[..2].copy_from_slice(&[0x56, 0xEC]);
+        // The first is the longest program there is.
+        for (proxy, header) in [(None, &[][..]), (Some(Protocol::Spp), &[]), (Some(Protocol::Spp), &header)] {
+            let pair = Pair::with(&orders, Beside { stun: true, proxy });
+            for (name, datagram) in vectors() {
+                let kind = wire::decode(&datagram).unwrap().kind();
+                let mut datagram = pair.marked(datagram);
+                for slot in [999, 1000, 1050, 999 + BLOCKED_MAX as u32, 1000 + BLOCKED_MAX as u32] {
+                    datagram[4..8].copy_from_slice(&u32::to_be_bytes(slot));
+                    let is_blocked = (1000..1000 + BLOCKED_MAX as u32).contains(&slot);
+                    if kind.direction() == Direction::In && kind.has_session() {
+                        let passes = pair.passes(&[header, &datagram].concat());
+                        assert_eq!(passes, !is_blocked, "{name} of {slot}, {proxy:?}");
+                    }
                 }
             }
         }

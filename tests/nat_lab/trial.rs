@@ -63,9 +63,14 @@ impl<'a> Pair<'a> {
     /// Lets bob listen.
     pub(crate) fn listening(lab: &'a Lab) -> Self {
         let [_, server] = lab.servers();
+        Self::listening_at(lab, &server)
+    }
+
+    /// The same at another address of the server.
+    pub(crate) fn listening_at(lab: &'a Lab, server: &str) -> Self {
         let mut bob = lab.start(
             "bob",
-            [PROBE, "--json", "listen", &server, "--count", "1", "--follow", FOLLOW, "--timeout", TIMEOUT],
+            [PROBE, "--json", "listen", server, "--count", "1", "--follow", FOLLOW, "--timeout", TIMEOUT],
         );
         let line = json(&bob.line_with("\"listening\""));
         let bob_id = line["id"].as_str().unwrap().to_owned();
@@ -75,11 +80,16 @@ impl<'a> Pair<'a> {
     /// Lets alice call, up to where she registers and offers.
     pub(crate) fn call(self) -> Calling {
         let [server, _] = self.lab.servers();
+        self.call_at(&server)
+    }
+
+    /// The same at another address of the server.
+    pub(crate) fn call_at(self, server: &str) -> Calling {
         let words = [
             PROBE,
             "--json",
             "call",
-            &server,
+            server,
             &self.bob_id,
             "--punch",
             "--follow",

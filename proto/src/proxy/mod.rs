@@ -257,6 +257,12 @@ impl Gate {
         }
     }
 
+    /// Returns the driver's own number of the local address by which a way leads.
+    #[must_use]
+    pub fn local(&self, via: Via) -> Via {
+        self.ways.get(via).map_or(via, |way| way.key.path.via)
+    }
+
     /// Lets go of ways that no peer needs. To be called when all that was admitted is handled and all answers are sent;
     /// `is_held` is [`Server::is_held`](crate::server::Server::is_held).
     pub fn settle(&mut self, now: Instant, is_held: impl Fn(Via) -> bool) {

@@ -34,6 +34,8 @@ CONFIG += "strangerrate: 0\nregisterrate: 0\nregistertotal: 0\npeerrate: 0\noffe
 # A million peers, and the thousand before them. Each has its accounts, as by default, with more in them than the load takes;
 # what sources have is left out, because all the peers share a few of those.
 MILLION = "localport: 0\nmaxpeers: 1010000\nstrangerrate: 0\nregisterrate: 0\nregistertotal: 0\npeerrate: 16384\nofferrate: 10000\n"
+# Everything on this machine is taken for a proxy.
+PROXIED = CONFIG + "proxyprotocol: spp\ntrustedproxies: 127.0.0.0/8\n"
 RATE = 50_000  # datagrams a second where latency is measured
 BURST = 10_000
 QUEUED = 8192  # datagrams that wait in the queue where the work on a full one is measured: the granted buffer holds them
@@ -149,6 +151,7 @@ def measure_all(run):
     # As the echo is.
     bound = CONFIG + "localaddress: 127.0.0.1\n"
     run.row("keepalive bound", "--kind", "keepalive", "--peers", 1000, "--count", count, settings=bound)
+    run.row("proxied", "--kind", "keepalive", "--proxied", "--peers", 1000, "--count", count, settings=PROXIED)
     crowd = ["--peers", 100_000, "--count", count]
     run.row("offer", "--kind", "offer", *crowd)
     run.row("offer fresh", "--kind", "offer", "--fresh", *crowd)
@@ -265,6 +268,9 @@ def table(run):
     for name, what, limit in (("keepalive", "KEEPALIVE", 120), ("offer", "OFFER fragment", 200), ("foreign", "not ours", 40), ("malformed", "malformed", 40)):
         value = alone[f"{name} 1000000"]["ns"]
         add(f"engine alone, 1,000,000 peers, random order: {what}", f"{value:.0f} ns", "", "", f"<= {limit} ns", value <= limit)
+    for name, what in (("header", "one proxy's port"), ("header, 1000 ends", "1000 ports of proxies")):
+        value = alone[f"{name} 1000"]["ns"]
+        add(f"header of a proxy, in and out, {what}", f"{value:.0f} ns", "", "", "<= 60 ns", value <= 60)
     done = run.results["million"]["at"]
     each = done["registered"][0]["resident"] / 1_000_000
     add("memory at 1,000,000 peers, resident, everything", f"{each:.0f} bytes a peer", "", "", "<= 160 bytes", each <= 160)
@@ -296,7 +302,7 @@ def report(run, rows, machine):
 
 def other_rows(run):
     lines = ["## Beside the table", "", "| what | server | floor | ratio |", "|---|---|---|---|"]
-    names = {"keepalive bound": "KEEPALIVE, 1,000 peers, server bound to 127.0.0.1 alone, as the echo is", "keepalive 10000": "KEEPALIVE, 10,000 peers", "keepalive 100000": "KEEPALIVE, 100,000 peers", "offer fresh": "OFFER, one fragment that opens a new offer", "ping": "PING", "mixed": "mixed: an hour of peers, each task", "register keyed": "registration, keyed"}
+    names = {"keepalive bound": "KEEPALIVE, 1,000 peers, server bound to 127.0.0.1 alone, as the echo is", "proxied": "KEEPALIVE, 1,000 peers, behind the header of a proxy, as with the echo", "keepalive 10000": "KEEPALIVE, 10,000 peers", "keepalive 100000": "KEEPALIVE, 100,000 peers", "offer fresh": "OFFER, one fragment that opens a new offer", "ping": "PING", "mixed": "mixed: an hour of peers, each task", "register keyed": "registration, keyed"}
     for name, what in names.items():
         lines.append(f"| {what} | {run.cost(name):.0f} ns | {run.cost(name, 1):.0f} ns | {run.ratio(name):.2f} |")
     lines.append(f"| KEEPALIVE, 1,000 peers, floor with recvfrom and sendto | {run.cost('keepalive 1000'):.0f} ns | {run.cost('keepalive 1000', 2):.0f} ns | {run.ratio('keepalive 1000', 2):.2f} |")
@@ -308,7 +314,7 @@ def other_rows(run):
             lines.append(f"| {name} | {shares} | {run.load_cost(name, 'server'):.0f} ns | {run.load_cost(name, 'floor 1'):.0f} ns |")
     lines += ["", "| engine alone | 1,000 peers | 1,000,000 peers |", "|---|---|---|"]
     alone = run.results["engine"]
-    for name in ("keepalive", "keepalive blindly", "offer", "offer blindly", "foreign", "malformed", "stale"):
+    for name in ("keepalive", "keepalive blindly", "offer", "offer blindly", "foreign", "malformed", "stale", "header", "header, 1000 ends"):
         lines.append(f"| {name} | {alone[f'{name} 1000']['ns']:.0f} ns | {alone[f'{name} 1000000']['ns']:.0f} ns |")
     lines.append(f"| codec: KEEPALIVE read and written | {alone['codec 0']['ns']:.0f} ns | |")
     return lines

@@ -13,7 +13,7 @@ use roundtable_proto::server::{Path, Server};
 use roundtable_proto::wire::{self, BlobKind};
 use roundtable_signalling::kernel::HugePages;
 
-use support::{Rig, foreign, hand, malformed, path, stale};
+use support::{Rig, foreign, gate, hand, hand_at_gate, headed, malformed, path, stale};
 
 /// As in the program.
 #[global_allocator]
@@ -32,6 +32,8 @@ fn main() {
     for peers in [1000, 1_000_000] {
         let mut rig = Rig::with_peers(peers);
         measure(&mut rig, "keepalive", peers, Rig::keepalive);
+        header(&mut rig, "header", peers, 1);
+        header(&mut rig, "header, 1000 ends", peers, 1000);
         let offer = |rig: &Rig, number| rig.fragment(number, BlobKind::Offer, number);
         for number in 0..peers {
             rig.hand(path(number), &offer(&rig, number));
@@ -67,6 +69,40 @@ fn measure(rig: &mut Rig, row: &str, peers: u32, datagram: impl Fn(&Rig, u32) ->
         let (median, least) = (rounds[ROUNDS / 2], rounds[0]);
         println!("{{\"row\":\"{row}\",\"peers\":{peers},\"ns\":{median:.1},\"least\":{least:.1}}}");
     }
+}
+
+/// Measures what the header of a proxy costs on the way in and out: KEEPALIVEs of half of the peers behind it, in turns with
+/// those of the other half without one.
+fn header(rig: &mut Rig, row: &str, peers: u32, ends: u32) {
+    let order = rig.order(peers);
+    let mut direct = order.iter().copied().filter(|number| number % 2 == 0).cycle();
+    let mut proxied = order.iter().copied().filter(|number| number % 2 == 1).cycle();
+    let mut gate = gate();
+    let mut rounds = Vec::new();
+    // The first round is for the ways to become known.
+    for round in 0..=ROUNDS {
+        let mut spent = [Duration::ZERO; 2];
+        for _ in 0..ROUND / BATCH {
+            let plain = |number| (path(number), rig.keepalive(number));
+            let batch: Vec<_> = direct.by_ref().take(BATCH).map(plain).collect();
+            let behind = |number| headed(path(number), number / 2 % ends, &rig.keepalive(number));
+            let headed: Vec<_> = proxied.by_ref().take(BATCH).map(behind).collect();
+            spent[0] += timed(&mut rig.server, rig.now, &batch, true);
+            let began = Clock::now();
+            rig.server.foresee(headed.iter().map(|(_, datagram)| gate.peek(datagram)));
+            for (from, datagram) in &headed {
+                black_box(hand_at_gate(&mut gate, &mut rig.server, rig.now, *from, datagram));
+            }
+            spent[1] += began.elapsed();
+        }
+        if round > 0 {
+            let each = |spent: Duration| spent.as_nanos() as f64 / (ROUND / BATCH * BATCH) as f64;
+            rounds.push(each(spent[1]) - each(spent[0]));
+        }
+    }
+    rounds.sort_by(f64::total_cmp);
+    let (median, least) = (rounds[ROUNDS / 2], rounds[0]);
+    println!("{{\"row\":\"{row}\",\"peers\":{peers},\"ns\":{median:.1},\"least\":{least:.1}}}");
 }
 
 fn timed(

@@ -7,19 +7,24 @@ mod support;
 
 use std::hint::black_box;
 
+use roundtable_proto::proxy::Gate;
 use roundtable_proto::server::{Path, Server};
 use roundtable_proto::wire::{self, BlobKind};
 
-use support::{Rig, first_register, foreign, hand, identifier, key, malformed, path, stale};
+use support::{
+    Rig, first_register, foreign, gate, hand, hand_at_gate, headed, identifier, key, malformed, path, stale,
+};
 
 /// How often the path is gone.
 const TIMES: u32 = 1000;
 /// Registered peers.
 const PEERS: u32 = 1000;
 
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 14] = [
     "codec",
     "keepalive",
+    "proxied",
+    "proxied_apart",
     "offer_opening",
     "offer_again",
     "answer",
@@ -40,10 +45,30 @@ fn main() {
     };
     let mut rig = Rig::with_peers(PEERS);
     let datagrams = datagrams(&mut rig, &path);
-    if path == "codec" {
+    if let Some(ends) = ends(&path) {
+        let datagrams: Vec<_> = (0..)
+            .zip(datagrams)
+            .map(|(number, (from, datagram))| headed(from, number % ends, &datagram))
+            .collect();
+        let mut gate = gate();
+        // Ways that are new are another matter.
+        for (from, datagram) in &datagrams {
+            hand_at_gate(&mut gate, &mut rig.server, rig.now, *from, datagram);
+        }
+        black_box(measured_proxied(&mut gate, &mut rig.server, rig.now, &datagrams));
+    } else if path == "codec" {
         black_box(measured_codec(&datagrams));
     } else {
         black_box(measured(&mut rig.server, rig.now, &datagrams));
+    }
+}
+
+/// How many ends the proxies have between the peers and the server.
+fn ends(path: &str) -> Option<u32> {
+    match path {
+        "proxied" => Some(1),
+        "proxied_apart" => Some(TIMES),
+        _ => None,
     }
 }
 
@@ -60,7 +85,9 @@ fn datagrams(rig: &mut Rig, path_name: &str) -> Vec<(Path, Vec<u8>)> {
     let new = |number| PEERS + number;
     let keyed = TIMES.min(50);
     match path_name {
-        "codec" | "keepalive" => each(TIMES, |number| (path(number), rig.keepalive(number))),
+        "codec" | "keepalive" | "proxied" | "proxied_apart" => {
+            each(TIMES, |number| (path(number), rig.keepalive(number)))
+        }
         "offer_opening" | "offer_again" => each(TIMES, |number| (path(number), offer(rig, number))),
         "answer" => each(TIMES, |number| {
             (path(callee(number)), rig.fragment(callee(number), BlobKind::Answer, number))
@@ -93,6 +120,16 @@ fn each(count: u32, make: impl FnMut(u32) -> (Path, Vec<u8>)) -> Vec<(Path, Vec<
 #[inline(never)]
 fn measured(server: &mut Server, now: roundtable_proto::Instant, datagrams: &[(Path, Vec<u8>)]) -> usize {
     datagrams.iter().filter(|(from, datagram)| is_sent(server, now, *from, datagram)).count()
+}
+
+#[inline(never)]
+fn measured_proxied(
+    gate: &mut Gate,
+    server: &mut Server,
+    now: roundtable_proto::Instant,
+    datagrams: &[(Path, Vec<u8>)],
+) -> usize {
+    datagrams.iter().filter(|(from, datagram)| hand_at_gate(gate, server, now, *from, datagram)).count()
 }
 
 fn is_sent(server: &mut Server, now: roundtable_proto::Instant, from: Path, datagram: &[u8]) -> bool {

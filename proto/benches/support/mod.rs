@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use roundtable_proto::identity::{Binding, SecretKey};
+use roundtable_proto::proxy::{Gate, Protocol, spp};
 use roundtable_proto::server::{Config, Limits, Outcome, Path, Server, Via};
 use roundtable_proto::wire::{
     self, Address, BlobKind, Cookie, Digest, FRAGMENT, Fragment, FragmentHead, Frame, Keepalive, OfferId,
@@ -135,6 +136,42 @@ impl Rig {
         }
         .to_vec()
     }
+}
+
+/// A gate before the server, for proxies of which each has one port.
+pub(crate) fn gate() -> Gate {
+    let trusted = ["192.0.2.0/24", "198.51.100.0/24", "2001:db8::/32"]
+        .map(|one| one.parse().unwrap_or_else(|_| unreachable!("a network")));
+    Gate::new(Protocol::Spp, &trusted, Via(1), 16_000_000, &Seed::from_number(3))
+}
+
+/// Puts the header of a proxy before a peer's datagram, which then comes from end number `end` of the proxies.
+pub(crate) fn headed(from: Path, end: u32, datagram: &[u8]) -> (Path, Vec<u8>) {
+    let header = spp::Header { client: from.remote, proxy: SERVER };
+    let source = SocketAddr::from(([192, 0, 2, (end / 1000) as u8], (end % 1000 + 1024) as u16));
+    (Path::from(source), [&header.to_bytes()[..], datagram].concat())
+}
+
+/// Hands a datagram to the server through the gate, as the driver does, and drops what it sends.
+pub(crate) fn hand_at_gate(
+    gate: &mut Gate,
+    server: &mut Server,
+    now: Instant,
+    from: Path,
+    datagram: &[u8],
+) -> bool {
+    let Ok(admitted) = gate.admit(now, from, datagram) else { return false };
+    if let Some(asked) = admitted.opened {
+        server.open_way(admitted.path.via, asked);
+    }
+    let outcome = server.handle_datagram(now, admitted.path, admitted.datagram);
+    while let Some(transmit) = server.poll_transmit() {
+        gate.send(&transmit, |transmit| {
+            std::hint::black_box(transmit);
+        });
+    }
+    gate.settle(now, |via| server.is_held(via));
+    !matches!(outcome, Outcome::Dropped(_))
 }
 
 /// Hands a datagram to the server and drops what it sends.

@@ -33,6 +33,9 @@ pub(in crate::probe) struct Bench {
     /// keyed identifiers instead of plain ones
     #[argh(switch)]
     pub(super) keyed: bool,
+    /// the header of the Simple Proxy Protocol before every datagram, for a server that trusts this machine as a proxy
+    #[argh(switch)]
+    pub(super) proxied: bool,
     /// each offer opens anew, instead of one fragment again and again
     #[argh(switch)]
     pub(super) fresh: bool,

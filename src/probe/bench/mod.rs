@@ -80,7 +80,7 @@ pub(super) async fn run(report: &Report, bench: Bench) -> Result<(), Failure> {
 }
 
 fn stations(server: std::net::SocketAddr, bench: &Bench) -> Result<Vec<Station>, Failure> {
-    let open = |target| Sockets::open(target, bench.sockets).map_err(Failure::System);
+    let open = |target| Sockets::open(target, bench.sockets, bench.proxied).map_err(Failure::System);
     let mut stations = vec![Station {
         name: "server".to_owned(),
         sockets: open(server)?,

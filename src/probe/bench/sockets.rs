@@ -4,6 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use roundtable_proto::proxy::spp;
 use socket2::{Domain, Protocol, Type};
 
 /// Bytes asked for each socket's receive queue.
@@ -15,7 +16,14 @@ const ADDRESSES: usize = 250;
 
 pub(super) struct Sockets {
     target: SocketAddr,
-    sockets: Vec<(UdpSocket, UdpSocketState)>,
+    sockets: Vec<One>,
+}
+
+struct One {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    /// Of a proxy, before each datagram, if there is to be one; else empty.
+    header: Vec<u8>,
 }
 
 /// What one call received.
@@ -23,24 +31,29 @@ pub(super) struct Arrivals {
     bytes: Vec<u8>,
     metas: [RecvMeta; BATCH_SIZE],
     count: usize,
+    /// Bytes of the header before each.
+    skipped: usize,
 }
 
 impl Arrivals {
     pub(super) fn new() -> Self {
-        Self { bytes: vec![0; BATCH_SIZE * TRAIN_BYTES], metas: [RecvMeta::default(); BATCH_SIZE], count: 0 }
+        let metas = [RecvMeta::default(); BATCH_SIZE];
+        Self { bytes: vec![0; BATCH_SIZE * TRAIN_BYTES], metas, count: 0, skipped: 0 }
     }
 
     pub(super) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
         self.metas[..self.count].iter().zip(self.bytes.chunks_exact(TRAIN_BYTES)).flat_map(|(meta, bytes)| {
             // An empty datagram has a stride of zero.
-            bytes[..meta.len].chunks(meta.stride.max(1))
+            let datagrams = bytes[..meta.len].chunks(meta.stride.max(1));
+            datagrams.map(|datagram| datagram.get(self.skipped..).unwrap_or_default())
         })
     }
 }
 
 impl Sockets {
-    /// Opens `count` sockets to `target`, on loopback each with a source address of its own.
-    pub(super) fn open(target: SocketAddr, count: usize) -> io::Result<Self> {
+    /// Opens `count` sockets to `target`, on loopback each with a source address of its own; `is_proxied`: each is the end of
+    /// a proxy, and speaks for a client of the same address.
+    pub(super) fn open(target: SocketAddr, count: usize, is_proxied: bool) -> io::Result<Self> {
         let sockets = (0..count).map(|number| {
             let socket = socket2::Socket::new(Domain::for_address(target), Type::DGRAM, Some(Protocol::UDP))?;
             let _granted_less = socket.set_recv_buffer_size(RECEIVE_BUFFER);
@@ -49,7 +62,8 @@ impl Sockets {
             let socket = UdpSocket::from(socket);
             socket.connect(target)?;
             let state = UdpSocketState::new((&socket).into())?;
-            Ok((socket, state))
+            let header = spp::Header { client: socket.local_addr()?, proxy: target }.to_bytes();
+            Ok(One { socket, state, header: if is_proxied { header.to_vec() } else { Vec::new() } })
         });
         Ok(Self { target, sockets: sockets.collect::<io::Result<_>>()? })
     }
@@ -65,12 +79,24 @@ impl Sockets {
 
     /// Sends one datagram from the socket of `peer`.
     pub(super) fn send(&self, peer: u32, datagram: &[u8]) -> io::Result<()> {
-        self.sockets[self.of(peer)].0.send(datagram).map(drop)
+        let One { socket, header, .. } = &self.sockets[self.of(peer)];
+        if header.is_empty() {
+            return socket.send(datagram).map(drop);
+        }
+        socket.send(&[header, datagram].concat()).map(drop)
     }
 
     /// Sends datagrams of one length from the socket of `peer`, as one train where the kernel can.
     pub(super) fn send_train(&self, peer: u32, contents: &[u8], length: usize) -> io::Result<()> {
-        let (socket, state) = &self.sockets[self.of(peer)];
+        let One { socket, state, header } = &self.sockets[self.of(peer)];
+        let headed: Vec<u8>;
+        let (contents, length) = if header.is_empty() {
+            (contents, length)
+        } else {
+            headed =
+                contents.chunks(length).flat_map(|datagram| header.iter().chain(datagram)).copied().collect();
+            (&headed[..], header.len() + length)
+        };
         for contents in contents.chunks(length * state.max_gso_segments().max(1)) {
             let transmit = Transmit {
                 destination: self.target,
@@ -86,8 +112,8 @@ impl Sockets {
 
     /// Takes what socket `number` has, without waiting; tells whether there was anything.
     pub(super) fn receive(&self, number: usize, arrivals: &mut Arrivals) -> io::Result<bool> {
-        let (socket, state) = &self.sockets[number];
-        arrivals.count = 0;
+        let One { socket, state, header } = &self.sockets[number];
+        (arrivals.count, arrivals.skipped) = (0, header.len());
         let mut chunks = arrivals.bytes.chunks_exact_mut(TRAIN_BYTES);
         let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));

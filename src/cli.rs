@@ -57,8 +57,12 @@ async fn serve(config: &Config, origin: &Origin) -> Result<(), Failure> {
         Origin::File(path) => log::info!("configuration read from {}", path.display()),
         Origin::Defaults => log::info!("no configuration file, every key has its default"),
     }
-    let ended = server.run(async { log::info!("ending upon {}", shutdown.await) }).await;
-    ended.map_err(Failure::Loop)
+    let ended = async {
+        // First: what is not logged is not waited for.
+        let signal = shutdown.await;
+        log::info!("ending upon {signal}");
+    };
+    server.run(ended).await.map_err(Failure::Loop)
 }
 
 /// Logs the line, and prints it where the log does not show it.

@@ -72,6 +72,24 @@ fn logfile_is_emptied_and_gets_json_lines_while_the_address_is_printed() {
     logged(&lines, "ending upon SIGTERM");
 }
 
+/// What ends the server has nothing to do with what it logs.
+#[test]
+fn server_serves_until_it_is_told_to_end_at_every_loglevel() {
+    for level in ["none", "error", "warn", "info", "debug"] {
+        let yaml = format!("localaddress: '127.0.0.1'\nlocalport: 0\nloglevel: {level}\n");
+        let place = Place::with_config(&format!("serves-at-{level}"), &yaml);
+        let mut server = place.start(NO_ARGUMENTS);
+        let address = listening(&mut server);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+        let ping = [&b"RT\x01\x01"[..], &[7; 16], &[0; 19]].concat();
+        socket.send_to(&ping, address).unwrap();
+        let length = socket.recv(&mut [0; 64]).unwrap_or_else(|error| panic!("{level}: {error}"));
+        assert_eq!(length, ping.len(), "{level}");
+        server.stop();
+    }
+}
+
 #[test]
 fn localport_is_the_port_bound() {
     // A port that was free a moment ago; if another program takes it meanwhile, the message still names it.

@@ -3,6 +3,8 @@
 mod arguments;
 mod failure;
 pub(crate) mod papers;
+#[cfg(unix)]
+mod stats;
 
 use std::io::{self, Write};
 
@@ -52,6 +54,8 @@ async fn serve(config: &Config, origin: &Origin) -> Result<(), Failure> {
     // Before anything is printed: whoever reads the address may send a signal at once.
     let shutdown = shutdown_signal().map_err(Failure::Runtime)?;
     let server = Server::bind(config).map_err(|error| Failure::start(config, error))?;
+    // Whoever reads the address may look for the statistics at once.
+    let watched = watched(config, &server)?;
     announce(config, &format!("listening on {} (udp)", server.local_addr()));
     match origin {
         Origin::File(path) => log::info!("configuration read from {}", path.display()),
@@ -62,7 +66,34 @@ async fn serve(config: &Config, origin: &Origin) -> Result<(), Failure> {
         let signal = shutdown.await;
         log::info!("ending upon {signal}");
     };
-    server.run(ended).await.map_err(Failure::Loop)
+    let serving = server.run(ended);
+    tokio::select! {
+        ended = serving => ended.map_err(Failure::Loop),
+        () = watched => Ok(()),
+    }
+}
+
+/// Tells the statistics, where the configuration says so; never ends.
+#[cfg(unix)]
+fn watched(config: &Config, server: &Server) -> Result<impl Future<Output = ()> + use<>, Failure> {
+    let socket = config.statssocket.as_deref().map(stats::StatsSocket::bind).transpose();
+    let socket = socket.map_err(Failure::Stats)?;
+    let (stats, address) = (server.stats(), server.local_addr().to_string());
+    Ok(async move {
+        match socket {
+            Some(socket) => socket.serve(stats, address).await,
+            None => std::future::pending().await,
+        }
+    })
+}
+
+/// There are no such sockets here.
+#[cfg(not(unix))]
+fn watched(config: &Config, _: &Server) -> Result<impl Future<Output = ()> + use<>, Failure> {
+    match config.statssocket {
+        Some(_) => Err(Failure::Stats(io::ErrorKind::Unsupported.into())),
+        None => Ok(std::future::pending()),
+    }
 }
 
 /// Logs the line, and prints it where the log does not show it.

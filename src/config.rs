@@ -116,6 +116,8 @@ pub struct Config {
     pub capturesize: CaptureSize,
     /// Whether offers, answers and candidates are written, too; else only their lengths.
     pub captureblobs: bool,
+    /// The Unix socket at which the program tells its statistics to this machine; unset: nowhere.
+    pub statssocket: Option<PathBuf>,
     /// Whether `roundtable-probe bench` may load this server from another machine.
     pub benchmarks: bool,
 }
@@ -148,6 +150,7 @@ impl Default for Config {
             capturefile: None,
             capturesize: CaptureSize::constant::<64>(),
             captureblobs: false,
+            statssocket: None,
             benchmarks: false,
         }
     }
@@ -234,7 +237,7 @@ mod tests {
                     maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n\
                     signaturechecks: 7\nstrangerrate: 8\nregisterrate: 9\nregistertotal: 10\npeerrate: 11\nofferrate: 12\n\
                     kernelfilter: false\nsecretfile: /tmp/secret\n\
-                    capturefile: /tmp/capture\ncapturesize: 5\ncaptureblobs: true\nbenchmarks: true\n";
+                    capturefile: /tmp/capture\ncapturesize: 5\ncaptureblobs: true\nstatssocket: /tmp/stats\nbenchmarks: true\n";
         let expected = Config {
             loglevel: LogLevel::Debug,
             logfile: Some("/tmp/log".into()),
@@ -261,6 +264,7 @@ mod tests {
             capturefile: Some("/tmp/capture".into()),
             capturesize: CaptureSize::constant::<5>(),
             captureblobs: true,
+            statssocket: Some("/tmp/stats".into()),
             benchmarks: true,
         };
         assert_eq!(Config::from_yaml(text, Path::new("c")).unwrap(), expected);

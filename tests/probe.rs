@@ -28,6 +28,10 @@ mod sealed_calls;
 #[path = "probe/server.rs"]
 mod server;
 
+#[cfg(unix)]
+#[path = "probe/watch.rs"]
+mod watch;
+
 use program::{Ended, Running};
 
 const PROBE: &str = env!("CARGO_BIN_EXE_roundtable-probe");

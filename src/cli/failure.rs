@@ -32,6 +32,8 @@ pub enum Failure {
     Memory(StartError),
     /// The capture file cannot be made.
     Capture(io::Error),
+    /// The socket for the statistics cannot be made.
+    Stats(io::Error),
     /// The system gives no event loop or signal handler.
     Runtime(io::Error),
     /// The address cannot be bound.
@@ -69,9 +71,12 @@ impl Failure {
     const fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => EX_USAGE,
-            Self::Config(_) | Self::Logging(_) | Self::Secret(_) | Self::Memory(_) | Self::Capture(_) => {
-                EX_CONFIG
-            }
+            Self::Config(_)
+            | Self::Logging(_)
+            | Self::Secret(_)
+            | Self::Memory(_)
+            | Self::Capture(_)
+            | Self::Stats(_) => EX_CONFIG,
             Self::Runtime(_) | Self::Bind { .. } | Self::Loop(_) => EX_FAILURE,
         }
     }
@@ -86,6 +91,7 @@ impl fmt::Display for Failure {
             Self::Secret(error) => write!(out, "secretfile: {error}"),
             Self::Memory(error) => error.fmt(out),
             Self::Capture(error) => write!(out, "capturefile: {error}"),
+            Self::Stats(error) => write!(out, "statssocket: {error}"),
             Self::Runtime(source) => write!(out, "cannot start: {source}"),
             Self::Bind { address, source } => {
                 write!(out, "cannot listen on {address} (udp): {source}")?;
@@ -133,6 +139,7 @@ impl std::error::Error for Failure {
             Self::Logging(error) => Some(error),
             Self::Runtime(source)
             | Self::Capture(source)
+            | Self::Stats(source)
             | Self::Bind { source, .. }
             | Self::Loop(source) => Some(source),
         }

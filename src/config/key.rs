@@ -86,12 +86,13 @@ pub enum Key {
     CaptureFile,
     CaptureSize,
     CaptureBlobs,
+    StatsSocket,
     Benchmarks,
 }
 
 impl Key {
     /// Every key, in the order of the shipped file.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::LogLevel,
         Self::LogFile,
         Self::LocalPort,
@@ -117,6 +118,7 @@ impl Key {
         Self::CaptureFile,
         Self::CaptureSize,
         Self::CaptureBlobs,
+        Self::StatsSocket,
         Self::Benchmarks,
     ];
 
@@ -149,6 +151,7 @@ impl Key {
             Self::CaptureFile => "capturefile",
             Self::CaptureSize => "capturesize",
             Self::CaptureBlobs => "captureblobs",
+            Self::StatsSocket => "statssocket",
             Self::Benchmarks => "benchmarks",
         }
     }
@@ -187,7 +190,7 @@ impl Key {
             }
             Self::PeerRate => Allowed::Number { min: PeerRate::MIN, max: PeerRate::MAX, unit: "KiB" },
             Self::OfferRate => Allowed::Number { min: OfferRate::MIN, max: OfferRate::MAX, unit: "offers" },
-            Self::CaptureFile => Allowed::Path { otherwise: "none" },
+            Self::CaptureFile | Self::StatsSocket => Allowed::Path { otherwise: "none" },
             Self::CaptureSize => {
                 Allowed::Number { min: CaptureSize::MIN, max: CaptureSize::MAX, unit: "MiB" }
             }

@@ -161,6 +161,7 @@ fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
         Key::CaptureFile => config.capturefile = path(key, found)?,
         Key::CaptureSize => config.capturesize = ranged(key, found)?,
         Key::CaptureBlobs => config.captureblobs = boolean(key, found)?,
+        Key::StatsSocket => config.statssocket = path(key, found)?,
         Key::Benchmarks => config.benchmarks = boolean(key, found)?,
     }
     Ok(())
@@ -257,7 +258,8 @@ mod tests {
     const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, publicaddress, stun, \
                          proxyprotocol, trustedproxies, maxpeers, maxoffers, maxpeeroffers, maxblob, plainids, \
                          signaturechecks, strangerrate, registerrate, registertotal, peerrate, offerrate, \
-                         kernelfilter, secretfile, capturefile, capturesize, captureblobs, benchmarks";
+                         kernelfilter, secretfile, capturefile, capturesize, captureblobs, statssocket, \
+                         benchmarks";
 
     #[test]
     fn text_without_any_key_gives_the_defaults() {

@@ -51,6 +51,7 @@ pub(super) enum Command {
     Diagnose(Diagnose),
     Encode(Encode),
     Decode(Decode),
+    Watch(Watch),
     Papers(Papers),
     Demo(Demo),
     Bench(Bench),
@@ -338,6 +339,33 @@ pub(super) struct Decode {
     /// show blobs whole
     #[argh(switch)]
     pub(super) blobs: bool,
+}
+
+/// Watch a server of this machine live: peers, calls, traffic by kind, what is refused and dropped, round trips.
+///
+/// Its configuration has to name a statssocket. Without a terminal it is a line a second.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "watch",
+    note = "With --json:\n\
+            second: server, uptime_s, peers, offers, datagrams_in, bytes_in, datagrams_out, bytes_out, answered, challenged, \
+            relayed, stun, registrations, moves, forgotten, offers_opened, offers_answered, offers_timed_out, \
+            offers_closed, queue_full, filtered, send_errors, receive_errors, received, sent, refused, dropped"
+)]
+pub(super) struct Watch {
+    /// the server's statssocket
+    #[argh(positional)]
+    pub(super) socket: PathBuf,
+    /// end after so many seconds, 1 to 1000000 (default: go on until interrupted)
+    #[argh(option, from_str_fn(calls))]
+    pub(super) count: Option<u32>,
+    /// a line a second on a terminal too
+    #[argh(switch)]
+    pub(super) plain: bool,
+    /// whole screens without a terminal too
+    #[argh(switch)]
+    pub(super) screens: bool,
 }
 
 /// Write manual pages and shell completions of both programs, as `make install` does.

@@ -19,6 +19,8 @@ mod register;
 mod report;
 mod session;
 mod target;
+#[cfg(unix)]
+mod watch;
 
 use std::process::ExitCode;
 
@@ -62,6 +64,10 @@ fn run(report: &Report, command: Command) -> Result<(), Failure> {
             Command::Diagnose(diagnose) => examine::diagnose(report, diagnose).await,
             Command::Encode(encode) => datagram::encode(report, encode),
             Command::Decode(decode) => datagram::decode(report, decode),
+            #[cfg(unix)]
+            Command::Watch(watch) => watch::run(report, watch).await,
+            #[cfg(not(unix))]
+            Command::Watch(_) => Err(Failure::System(std::io::ErrorKind::Unsupported.into())),
             Command::Papers(papers) => papers::run(report, papers),
             Command::Demo(demo) => demo::run(report, demo).await,
             Command::Bench(bench) => bench::run(report, bench).await,

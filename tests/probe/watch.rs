@@ -1,0 +1,53 @@
+//! `watch`: what a server tells of itself on its socket, to whom, and what is shown of it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+
+use super::program::Rendezvous;
+use super::script::{events, names};
+use super::{BOB, SMALL, assert_told, done, listen, run};
+
+#[test]
+fn watch_shows_peers_and_traffic_of_a_server_that_allows_it() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("stats");
+    let socket = path.to_str().unwrap();
+    // A killed server has left its socket.
+    drop(UnixListener::bind(&path).unwrap());
+    let server = Rendezvous::start(0, &format!("statssocket: {socket}\n"));
+    let address = &server.address.to_string();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let _listening = listen(&[address, "--id", BOB]);
+    done(run(&["call", address, BOB, "--offer", SMALL, "--follow", "0"]));
+
+    let line = done(run(&["watch", socket, "--count", "1"]));
+    assert!(line.starts_with("1 peers, 0 calls under way; in "), "{line}");
+    let told = events("watch", &done(run(&["watch", socket, "--count", "2", "--json"])));
+    assert_eq!(names(&told), ["second", "second"]);
+    assert_eq!((&told[0]["peers"], &told[0]["offers_answered"]), (&1.into(), &1.into()));
+    assert_eq!(told[0]["received"]["OFFER"], told[0]["sent"]["RELAYED_OFFER"]);
+    assert!(told[0]["bytes_out"].as_u64() <= told[0]["bytes_in"].as_u64());
+    let screen = done(run(&["watch", socket, "--count", "1", "--screens"]));
+    let steps = ["peers 1 ", "calls under way 0 ", "out/in 0.", "in, by kind", "round trips of the last "];
+    assert_told(&screen, &[&[address.as_str()][..], &steps].concat());
+    server.stop();
+    assert!(!path.exists());
+}
+
+#[test]
+fn socket_in_use_and_no_socket_are_named() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("stats");
+    let ended = run(&["watch", path.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.starts_with(path.to_str().unwrap()), "{}", ended.stderr);
+
+    let _used = UnixListener::bind(&path).unwrap();
+    let config = place.path().join("config.yaml");
+    fs::write(&config, format!("localport: 0\nstatssocket: {}\n", path.display())).unwrap();
+    let words = ["--config-file-path", config.to_str().unwrap()];
+    let ended = super::program::start(env!("CARGO_BIN_EXE_signallingserver"), words, b"").wait();
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    assert!(ended.stderr.starts_with("statssocket: "), "{}", ended.stderr);
+}

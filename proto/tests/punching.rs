@@ -1,18 +1,26 @@
 //! Two peers that were told to start at the same moment find a path wherever their NATs allow one.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 mod rig;
 
-use rig::{Home, Pair, bad, count, ms, secs};
-use roundtable_proto::client::Event;
+use rig::{Home, Pair, bad, count, ms, secs, seeds};
+use roundtable_proto::Instant;
+use roundtable_proto::client::{Event, PROBE_TIME};
 use roundtable_proto::vnet::{Behaviour, Dependence, Link, Unasked};
 
 const SEED: u64 = 3;
 
 /// Has two peers call and punch, and counts the paths and the failures of each.
 fn punch(homes: [Home; 2], links: [Link; 2]) -> [(usize, usize); 2] {
-    let mut pair = Pair::registered(SEED, homes, links, [1_000, 1_000]);
+    punch_with(SEED, homes, links)
+}
+
+fn punch_with(seed: u64, homes: [Home; 2], links: [Link; 2]) -> [(usize, usize); 2] {
+    let mut pair = Pair::registered(seed, homes, links, [1_000, 1_000]);
     let offer = pair.call();
-    assert!(pair.run_to(secs(30), Pair::is_complete).is_some(), "{homes:?}; {}", pair.world.whereabouts());
+    // The caller asks as soon as it can; that tells the callee that the answer is there.
+    assert!(pair.run_to(secs(30), Pair::is_answered).is_some(), "{homes:?}; {}", pair.world.whereabouts());
     let punched = pair.world.command(pair.caller.seat, |client, now| client.punch(now, offer));
     assert!(punched.is_ok(), "{punched:?}");
     pair.run(secs(12));
@@ -87,6 +95,39 @@ fn path_is_found_at_twenty_percent_loss_with_reordering() {
     for delay in [5, 20, 80] {
         let links = [Link::symmetric(bad(ms(10), 0.2)), Link::symmetric(bad(ms(delay), 0.2))];
         assert_eq!(punch([home, home], links), PATH, "{delay} ms");
+    }
+}
+
+/// A link that loses three in ten, so that half of what passes two of them is lost: what the peers say to each other,
+/// and what they say through the server.
+fn half_lost_on_two(delay: u64) -> Link {
+    Link::symmetric(bad(ms(delay), 0.3))
+}
+
+#[test]
+fn path_is_always_found_where_half_is_lost_between_the_peers() {
+    let home = Home::Nat(Behaviour::port_restricted());
+    for seed in seeds(0..200) {
+        let links = [half_lost_on_two(10), half_lost_on_two(30)];
+        assert_eq!(punch_with(seed, [home, home], links), PATH, "seed {seed}");
+    }
+}
+
+#[test]
+fn both_are_registered_called_and_told_to_punch_where_half_is_lost_on_every_link() {
+    let home = Home::Nat(Behaviour::port_restricted());
+    for seed in seeds(0..200) {
+        let links = [10, 30].map(|delay| Link::symmetric(bad(ms(delay), 0.5)));
+        let mut pair = Pair::registered(seed, [home, home], links, [1_000, 1_000]);
+        assert!(
+            pair.world.now() <= Instant::ORIGIN + secs(30),
+            "seed {seed}: registered after {}",
+            pair.world.now()
+        );
+        let offer = pair.call();
+        assert!(pair.run_to(secs(30), Pair::is_answered).is_some(), "seed {seed}: not answered");
+        pair.world.command(pair.caller.seat, |client, now| client.punch(now, offer)).unwrap();
+        assert!(pair.run_to(PROBE_TIME, Pair::is_confirmed).is_some(), "seed {seed}: not told");
     }
 }
 

@@ -9,8 +9,8 @@ use crate::trial::{self, SERVER, Trial};
 
 /// How much earlier one side starts.
 const SKEW: Duration = Duration::from_millis(300);
-/// A pair that cannot have a direct path knows it after this, however late the server's word came.
-const GIVES_UP_MS: f64 = 6_000.0;
+/// A pair that cannot have a direct path knows it so long after the answer, however late the server's word came.
+const GIVES_UP_MS: f64 = 5_000.0;
 /// Calls in each cell, unless NAT_TRIALS says otherwise.
 const TRIALS: usize = 3;
 

@@ -12,7 +12,7 @@ pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_signallingserver");
 /// Seconds a side goes on looking at its call: longer than any of them may take.
 const FOLLOW: &str = "20";
 
-/// Seconds a side waits for the server: long, since much of what it sends may be lost, and it asks every 8 s in the end.
+/// Seconds a side waits for the server: long, since much of what it sends may be lost.
 const TIMEOUT: &str = "50";
 /// From one call to the next, so that they do not all start their programs at once.
 const APART: Duration = Duration::from_millis(40);

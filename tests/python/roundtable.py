@@ -65,10 +65,17 @@ REASSEMBLIES_PER_PEER = 4
 FINISHED_MAX = 256
 PROBE_INTERVAL = 50
 HOSTS_MARK = b"\0RT\x01"
-PROBE_TIME = 5_000
+PUNCH_INTERVAL = 100
+PROBE_TIME = 4_500
+PROBE_TIME_MIN = 2_000
+REGISTERS_EAGER = 30
+KEEPALIVES_MAX = 6
+SILENT_TIMEOUTS = 1
+SILENT_TIMEOUTS_OF_FEW = 16
+FEW_PIECES = 4
 
 # A number that stands in the text of section 5.
-TRIES = 3  # KEEPALIVE and UNREGISTER: sent this often in all
+TRIES = 3  # UNREGISTER: sent this often in all
 
 # Choices of this client, which the specification leaves open.
 PINGS_MAX = 16  # PINGs whose answers are awaited at once
@@ -745,7 +752,6 @@ class Punch:
 
     wanted: bool = False  # the application has asked; PUNCH waits for the answer
     request_at: float = NEVER  # when PUNCH is due
-    request_rto: float = RTO_INITIAL
     token: Optional[bytes] = None
     peer: Optional[Address] = None
     probe_at: float = NEVER  # when PROBE is due
@@ -1052,8 +1058,7 @@ class Client:
             self._poll_transfers(now, call)
         if now >= call.punch.request_at:
             self._send(Kind.PUNCH, session=self.session, offer=call.offer)
-            call.punch.request_at = now + call.punch.request_rto
-            call.punch.request_rto = min(RTO_MAX, call.punch.request_rto * 2)
+            call.punch.request_at = now + PUNCH_INTERVAL
 
     def _poll_transfers(self, now: float, call: Call) -> None:
         assert call.outgoing is not None
@@ -1180,7 +1185,6 @@ class Client:
             call.incoming.ack_at = now
         if call.punch.request_at != NEVER:
             call.punch.request_at = now
-            call.punch.request_rto = RTO_INITIAL
 
     def _schedule_keepalive(self, now: float) -> None:
         self._request_tries = 0
@@ -1189,7 +1193,7 @@ class Client:
         self._request_at = now + self._jitter(min(KEEPALIVE_INTERVAL, self.ttl / 3))
 
     def _send_keepalive(self, now: float) -> None:
-        if self._request_tries == TRIES:
+        if self._request_tries == KEEPALIVES_MAX:
             self._emit("silent")
             self._ask(now)
             self._send_register(now)
@@ -1467,7 +1471,6 @@ class Client:
         punch = call.punch
         if punch.wanted and punch.request_at == NEVER and punch.path is None and call.may_punch:
             punch.request_at = now
-            punch.request_rto = RTO_INITIAL
             if punch.until == NEVER:
                 punch.until = now + PROBE_TIME
                 punch.peer = None
@@ -1480,6 +1483,11 @@ class Client:
         if (punch.token, punch.peer) == (frame["token"], frame["peer"]):
             return  # a repeat: it starts nothing anew
         self.last_heard = now
+        if not call.caller and call.phase == Phase.ANSWERING and call.outgoing is not None:
+            # Only a caller that has the whole ANSWER asks, so this stands for its acknowledgement.
+            call.outgoing.acknowledge(now, (1 << len(call.outgoing.pieces)) - 1)
+            if call.outgoing.complete:
+                self._on_delivered(now, call, call.outgoing)
         punch.token, punch.peer, punch.path = frame["token"], frame["peer"], None
         punch.nominated = None
         punch.proved.clear()
@@ -1487,7 +1495,7 @@ class Client:
             self._fail_punch(call, "no_address")
             return
         punch.probe_at = now
-        punch.until = now + PROBE_TIME
+        punch.until = now + PROBE_TIME if punch.until == NEVER else max(punch.until, now + PROBE_TIME_MIN)
 
     def _fail_punch(self, call: Call, reason: str) -> None:
         call.punch.stop()
@@ -1508,6 +1516,7 @@ class Client:
         if call is None or call.punch.token is None or not hmac.compare_digest(call.punch.token, frame["token"]):
             return
         punch = call.punch
+        punch.request_at = NEVER  # the other peer has started: its PUNCH_NOW has come
         if frame.kind == Kind.PROBE:
             self.last_heard = now
             self._send_to(source, Kind.PROBE_REPLY, offer=call.offer, token=punch.token,

@@ -836,8 +836,7 @@ class PunchTest(Pair):
             if data[3] == Kind.PUNCH_NOW and to == Address("192.0.2.2", 5000) and lost[0]:
                 lost[0] -= 1
                 return True
-            # Its NAT is closed until it starts, too.
-            return to == Address("192.0.2.2", 5000) and data[3] == Kind.PROBE and bool(lost[0])
+            return to == Address("192.0.2.2", 5000) and data[3] == Kind.PROBE  # its NAT is still closed
 
         net.drop = drop
         a.punch(net.now, offer)

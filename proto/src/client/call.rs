@@ -312,6 +312,11 @@ impl Call {
             Role::Caller(_) => true,
             Role::Callee(_) => false,
         };
+        if let Role::Callee(callee) = &mut self.role
+            && callee.confirm()
+        {
+            cx.out.event(Event::AnswerDelivered { offer: self.offer });
+        }
         let opening = self.opening(cx);
         let ours = Order { controlling, opening, observed: cx.observed, hosts: cx.hosts };
         match self.punch.start(cx.now, order, &ours)? {

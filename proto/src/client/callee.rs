@@ -129,6 +129,18 @@ impl Callee {
         }
     }
 
+    /// Takes the caller's PUNCH for an acknowledgement of the answer: it is sent once that is complete. Returns whether
+    /// it was needed.
+    pub(super) fn confirm(&mut self) -> bool {
+        match self.phase {
+            Phase::Answering { declines: false, .. } => {
+                self.phase = Phase::Delivered;
+                true
+            }
+            Phase::Receiving | Phase::Waiting | Phase::Answering { .. } | Phase::Delivered => false,
+        }
+    }
+
     /// Takes an ERROR that asks to repeat the answer later.
     pub(super) fn hold(&mut self, now: Instant, until: Instant, rtt: &Rtt) {
         if let Phase::Answering { answer, .. } = &mut self.phase {

@@ -14,8 +14,14 @@ pub const KEEPALIVES_PER_TTL: u32 = 3;
 pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60);
 /// A ticket is accepted for this long; the registration is renewed when half of it is over. SPEC 5
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(3600);
-/// Requests without an answer after which the server counts as silent. SPEC 5
+/// REGISTERs or PINGs without an answer after which the server counts as silent. SPEC 5
 pub const SILENT_AFTER: u32 = 3;
+/// KEEPALIVEs without an answer after which the server counts as silent: where a fifth of everything is lost on either
+/// way, three are lost in a row every seven minutes. SPEC 5
+pub const KEEPALIVES_MAX: u32 = 6;
+/// REGISTERs that are repeated after [`RTO_INITIAL`] before the time doubles, where no crowd does the same: a client
+/// that holds no session is new, and one with a cookie has just heard the server. SPEC 5
+pub const REGISTERS_EAGER: u32 = 30;
 /// UNREGISTERs sent before the client goes without an answer. SPEC 5
 pub const UNREGISTERS_MAX: u32 = 3;
 /// Cookies in a row that the server may refuse before the next REGISTER waits for its timer.
@@ -26,6 +32,11 @@ pub const RTO_INITIAL: Duration = Duration::from_millis(500);
 /// Retransmission timeouts in a row without any acknowledgement before the timeout doubles: a single one is more often
 /// a lost acknowledgement than a lost path. SPEC 7
 pub const SILENT_TIMEOUTS: u32 = 1;
+/// The same for a transfer of few pieces: backing off keeps trains from filling a link, and these are none. Where half of
+/// everything is lost on each of two ways, a fragment passes once in four times. SPEC 7
+pub const SILENT_TIMEOUTS_OF_FEW: u32 = 16;
+/// So many pieces are few. SPEC 7
+pub const FEW_PIECES: usize = 4;
 /// Lower bound of the retransmission timeout. SPEC 7
 pub const RTO_MIN: Duration = Duration::from_millis(100);
 /// Upper bound of the retransmission timeout. SPEC 7
@@ -74,8 +85,13 @@ pub const CANDIDATES_MAX: usize = FRAGMENTS_MAX;
 
 /// Between PROBEs. SPEC 8
 pub const PROBE_INTERVAL: Duration = Duration::from_millis(50);
+/// Between PUNCHes until the other peer is heard: either PUNCH_NOW may be lost. Not backed off: where half of everything
+/// is lost on both ways, all of those in [`PROBE_TIME`] are lost once in 400,000 times. SPEC 8
+pub const PUNCH_INTERVAL: Duration = Duration::from_millis(100);
 /// After which punching has failed. SPEC 8
-pub const PROBE_TIME: Duration = Duration::from_secs(5);
+pub const PROBE_TIME: Duration = Duration::from_millis(4500);
+/// That a peer probes an address at least, which it learns of when [`PROBE_TIME`] is almost over. SPEC 8
+pub const PROBE_TIME_MIN: Duration = Duration::from_secs(2);
 /// For which the first PROBEs to an IPv4 address have a low hop limit, at most: they open the own NAT and die before the
 /// other one, which might take them for its own. SPEC 8
 pub const OPENING_TIME: Duration = Duration::from_millis(500);

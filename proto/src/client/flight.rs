@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use super::constants::{REORDER_THRESHOLD, SILENT_TIMEOUTS, WINDOW_INITIAL, WINDOW_MAX, WINDOW_MIN};
+use super::constants::{
+    FEW_PIECES, REORDER_THRESHOLD, SILENT_TIMEOUTS, SILENT_TIMEOUTS_OF_FEW, WINDOW_INITIAL, WINDOW_MAX,
+    WINDOW_MIN,
+};
 use super::rtt::Rtt;
 use crate::Instant;
 use crate::wire::{Arrived, FRAGMENTS_MAX};
@@ -174,7 +177,8 @@ impl Flight {
     }
 
     fn timeout(&self, rtt: &Rtt) -> Duration {
-        rtt.backed_off(self.silent.saturating_sub(SILENT_TIMEOUTS))
+        let unheeded = if self.pieces.len() <= FEW_PIECES { SILENT_TIMEOUTS_OF_FEW } else { SILENT_TIMEOUTS };
+        rtt.backed_off(self.silent.saturating_sub(unheeded))
     }
 
     fn flying(&self) -> impl Iterator<Item = Instant> {
@@ -297,7 +301,7 @@ mod tests {
 
     #[test]
     fn timeout_doubles_from_the_second_silent_one_and_an_acknowledgement_restores_it() {
-        let (mut flight, mut rtt) = (Flight::new(2), Rtt::default());
+        let (mut flight, mut rtt) = (Flight::new(FEW_PIECES + 1), Rtt::default());
         rtt.measure(TRIP);
         let timeout = rtt.timeout();
         let mut now = START;
@@ -311,6 +315,20 @@ mod tests {
         sent(&mut flight, now);
         flight.acknowledge(now + TRIP, Arrived(0b01), &mut rtt);
         assert_eq!(flight.next(now + TRIP, &rtt), Some(now + rtt.timeout()));
+    }
+
+    #[test]
+    fn timeout_of_few_pieces_doubles_from_the_seventeenth_silent_one() {
+        let (mut flight, mut rtt) = (Flight::new(FEW_PIECES), Rtt::default());
+        rtt.measure(TRIP);
+        let mut now = START;
+        for silent in 0..=SILENT_TIMEOUTS_OF_FEW + 1 {
+            sent(&mut flight, now);
+            let factor = if silent <= SILENT_TIMEOUTS_OF_FEW { 1 } else { 2 };
+            assert_eq!(flight.next(now, &rtt), Some(now + rtt.timeout() * factor), "{silent}");
+            now += rtt.timeout() * factor;
+            flight.expire(now, &rtt);
+        }
     }
 
     #[test]

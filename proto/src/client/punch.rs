@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::checks::{Check, Checks, Rank};
-use super::constants::{NOMINATE_WAIT, OPENING_HOPS, PROBE_INTERVAL, PROBE_TIME, PROBES_MAX};
+use super::constants::{
+    NOMINATE_WAIT, OPENING_HOPS, PROBE_INTERVAL, PROBE_TIME, PROBE_TIME_MIN, PROBES_MAX, PUNCH_INTERVAL,
+};
 use super::counters::DropReason;
 use super::event::{FailReason, PathKind};
 use super::flight::Turn;
 use super::output::Output;
-use super::rtt::Rtt;
 use crate::Instant;
 use crate::keyed::Generator;
 use crate::wire::{Address, Flag, Frame, OfferId, Probe, ProbeReply, PunchNow, Token, TransactionId, Zeros};
@@ -60,7 +61,7 @@ pub(super) struct Probing {
     /// When the nominated path is probed next.
     next: Option<Instant>,
     sent: VecDeque<Sent>,
-    /// Goes on, if this side asked: the other peer's PUNCH_NOW may have been lost.
+    /// Goes on until the other peer is heard, if this side asked: its PUNCH_NOW may have been lost.
     asking: Option<Asking>,
 }
 
@@ -141,11 +142,13 @@ impl Punch {
             *self = Self::Idle;
             return Ok(Started::Nowhere);
         };
+        let mut until = now + PROBE_TIME;
         let (before, asking) = match self {
             Self::Probing(probing) if probing.token == order.token => {
                 if probing.observed == peer {
                     return Ok(Started::Before);
                 }
+                until = probing.until.max(now + PROBE_TIME_MIN);
                 let asking = probing.asking;
                 (Some((std::mem::take(&mut probing.sent), std::mem::take(&mut probing.checks))), asking)
             }
@@ -154,7 +157,10 @@ impl Punch {
             {
                 return Ok(Started::Before);
             }
-            Self::Asking(asking) => (None, Some(*asking)),
+            Self::Asking(asking) => {
+                until = asking.until.unwrap_or(until).max(now + PROBE_TIME_MIN);
+                (None, Some(*asking))
+            }
             Self::Idle | Self::Probing(_) | Self::Over { .. } => (None, None),
         };
         let (sent, mut checks) = before.unwrap_or_default();
@@ -170,7 +176,7 @@ impl Punch {
             hosts_known: false,
             opening: now + ours.opening,
             heard: false,
-            until: now + PROBE_TIME,
+            until,
             checks,
             nominated: None,
             choose: None,
@@ -307,7 +313,7 @@ impl Punch {
     }
 
     /// Tells whether to send PUNCH now, and takes it as sent.
-    pub(super) fn poll_punch(&mut self, now: Instant, rtt: &Rtt) -> Option<Turn> {
+    pub(super) fn poll_punch(&mut self, now: Instant) -> Option<Turn> {
         let (Self::Asking(asking) | Self::Probing(Probing { asking: Some(asking), .. })) = self else {
             return None;
         };
@@ -315,7 +321,7 @@ impl Punch {
             return None;
         }
         let turn = if asking.times == 0 { Turn::First } else { Turn::Again };
-        asking.next = now + rtt.backed_off(asking.times);
+        asking.next = now + PUNCH_INTERVAL;
         asking.times += 1;
         asking.until = asking.until.or(Some(now + PROBE_TIME));
         Some(turn)
@@ -360,9 +366,15 @@ impl Punch {
 }
 
 impl Probing {
+    /// Takes it that the other peer has started.
+    fn hear(&mut self) {
+        self.heard = true;
+        self.asking = None;
+    }
+
     /// Takes it that a PROBE came from there. Returns the path, if that was the last word.
     fn heard_from(&mut self, now: Instant, from: SocketAddr, nominates: bool) -> Option<Proved> {
-        self.heard = true;
+        self.hear();
         let check = self.checks.add(now, from, PathKind::Learned)?;
         if check.proved.is_none() && check.kind == PathKind::Learned {
             check.next = Some(now);
@@ -386,7 +398,7 @@ impl Probing {
     ) -> Result<Option<Proved>, DropReason> {
         let sent = self.sent.iter().find(|sent| sent.transaction == transaction);
         let sent = *sent.ok_or(DropReason::Reference)?;
-        self.heard = true;
+        self.hear();
         let check = self.checks.add(now, from, PathKind::Learned).ok_or(DropReason::Room)?;
         check.proved = check.proved.or(Some(now.since(sent.at)));
         check.next = None;

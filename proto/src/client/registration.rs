@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::constants::{
-    CHALLENGES_AT_ONCE, COOKIE_LIFETIME, KEEPALIVE_INTERVAL, KEEPALIVE_INTERVAL_MIN, KEEPALIVES_PER_TTL,
-    OFFER_TIMEOUT, REGISTER_RTO_MAX, RTO_INITIAL, SILENT_AFTER, TICKET_LIFETIME, UNREGISTERS_MAX,
+    CHALLENGES_AT_ONCE, COOKIE_LIFETIME, KEEPALIVE_INTERVAL, KEEPALIVE_INTERVAL_MIN, KEEPALIVES_MAX,
+    KEEPALIVES_PER_TTL, OFFER_TIMEOUT, REGISTER_RTO_MAX, REGISTERS_EAGER, RTO_INITIAL, SILENT_AFTER,
+    TICKET_LIFETIME, UNREGISTERS_MAX,
 };
 use super::counters::DropReason;
 use super::event::{Event, RefusalCode};
@@ -363,16 +364,16 @@ impl Registration {
             State::Unregistered => {}
             State::Resting { .. } if self.is_ticket_old(now) => self.ask(now, random),
             State::Resting { .. } => self.state = State::Checking(Request::new(now, random)),
-            State::Asking(request) => self.report_after(request.times, out),
+            State::Asking(request) => self.report_after(SILENT_AFTER, request.times, out),
             State::Proving { request, proof } => {
-                self.report_after(request.times, out);
+                self.report_after(SILENT_AFTER, request.times, out);
                 if proof.received + COOKIE_LIFETIME / 2 <= now {
                     self.ask(now, random);
                 }
             }
             State::Checking(request) => {
-                self.report_after(request.times, out);
-                if request.times >= SILENT_AFTER {
+                self.report_after(KEEPALIVES_MAX, request.times, out);
+                if request.times >= KEEPALIVES_MAX {
                     self.ask(now, random);
                 }
             }
@@ -399,19 +400,22 @@ impl Registration {
             let request = Register { session, transaction, identifier, cookie, ticket, server, signature };
             Frame::Register(request)
         };
-        let mut silence = |times| jittered(doubled(RTO_INITIAL, times, REGISTER_RTO_MAX), random);
+        let mut silence = |times: u32, eager: u32| {
+            jittered(doubled(RTO_INITIAL, times.saturating_sub(eager), REGISTER_RTO_MAX), random)
+        };
         let (request, frame, wait) = match &mut self.state {
             State::Unregistered | State::Resting { .. } => return None,
             State::Asking(request) => {
-                let (frame, wait) =
-                    (register(request.transaction, Cookie::NONE, Signature::NONE), silence(request.times));
+                let frame = register(request.transaction, Cookie::NONE, Signature::NONE);
+                // All who have a session may miss the server at once.
+                let wait = silence(request.times, if session == Session::NONE { REGISTERS_EAGER } else { 0 });
                 (request, frame, wait)
             }
             State::Proving { request, proof } => {
                 let Proof { cookie, observed, .. } = *proof;
                 let signature = identity.sign_register(&Binding { cookie, observed, server });
                 let frame = register(request.transaction, cookie, signature);
-                let wait = silence(request.times);
+                let wait = silence(request.times, REGISTERS_EAGER);
                 (request, frame, wait)
             }
             State::Checking(request) => {
@@ -484,8 +488,8 @@ impl Registration {
         out.event(Event::Unregistered);
     }
 
-    fn report_after(&mut self, times: u32, out: &mut Output) {
-        if times >= SILENT_AFTER && self.silence == Silence::Unreported {
+    fn report_after(&mut self, unanswered: u32, times: u32, out: &mut Output) {
+        if times >= unanswered && self.silence == Silence::Unreported {
             self.silence = Silence::Reported;
             out.event(Event::ServerSilent);
         }

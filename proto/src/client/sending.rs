@@ -52,10 +52,11 @@ impl Call {
     }
 
     fn poll_punch(&mut self, cx: &Context<'_>, session: Session) -> Option<(Vec<u8>, Turn)> {
-        if !self.is_heard() {
+        // The server refuses PUNCH before the answer; the callee takes a PUNCH_NOW for the caller's having it all. SPEC 8
+        if !self.is_settled() {
             return None;
         }
-        let turn = self.punch.poll_punch(cx.now, &cx.server_rtt)?;
+        let turn = self.punch.poll_punch(cx.now)?;
         Some((Frame::Punch(Punch { session, offer: self.offer, zero: Zeros::ZERO }).to_vec(), turn))
     }
 
@@ -90,14 +91,6 @@ impl Call {
         }
     }
 
-    /// PUNCH waits until the answer has reached the server, which refuses it before. SPEC 6
-    fn is_heard(&self) -> bool {
-        match &self.role {
-            Role::Caller(caller) => !caller.is_unheard(),
-            Role::Callee(callee) => callee.stage() == Stage::Delivered,
-        }
-    }
-
     /// Returns when there will next be something to do.
     pub(super) fn next(&self, now: Instant, link: Link) -> impl Iterator<Item = Instant> + use<> {
         let [blob, ring, ack] = match &self.role {
@@ -105,7 +98,7 @@ impl Call {
             Role::Callee(callee) => callee.next(now, &self.rtt),
         };
         let candidates = self.spoken.flight.next(now, &self.rtt).filter(|_| self.speaks());
-        let punch = self.punch.next_punch().filter(|_| self.is_heard());
+        let punch = self.punch.next_punch().filter(|_| self.is_settled());
         let through_server = [blob, ring, ack, candidates, punch, self.heard.ack.next()];
         let own = [Some(self.deadline), self.punch.next()];
         let waits = if link.session().is_some() { through_server } else { [None; 6] };

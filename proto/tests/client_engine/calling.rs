@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use roundtable_proto::client::{
-    CallError, DropReason, Event, FailReason, Handled, OFFER_LINGER, OFFER_MARGIN, OFFER_REPEAT, OfferError,
+    CallError, DropReason, Event, FEW_PIECES, FailReason, Handled, OFFER_LINGER, OFFER_MARGIN, OFFER_REPEAT,
+    OfferError, SILENT_TIMEOUTS_OF_FEW,
 };
 use roundtable_proto::wire::{
     Ack, Arrived, BLOB_MAX, BlobKind, Challenge, Cookie, Digest, Frame, Kind, Session, TransactionId,
@@ -57,11 +58,23 @@ fn fragments_overtaken_by_three_are_sent_again_at_once() {
 #[test]
 fn unacknowledged_fragments_are_sent_again_after_the_timeout() {
     let mut rig = Rig::registered(1);
-    rig.offer(&[1; 2 * 1024]);
-    assert_eq!(rig.indices(), [0, 1]);
+    rig.offer(&[1; 5 * 1024]);
+    assert_eq!(rig.indices(), [0, 1, 2, 3, 4]);
     for millis in [500, 500, 1000, 1000, 1000] {
         assert_eq!(rig.pass_to_timeout(), Duration::from_millis(millis));
-        assert_eq!(rig.indices(), [0, 1]);
+        assert_eq!(rig.indices(), [0, 1, 2, 3, 4]);
+    }
+}
+
+#[test]
+fn few_unacknowledged_fragments_are_sent_again_at_an_even_pace() {
+    let mut rig = Rig::registered(1);
+    rig.offer(&[1; FEW_PIECES * 1024]);
+    assert_eq!(rig.indices(), [0, 1, 2, 3]);
+    for silent in 0..20 {
+        let millis = if silent <= SILENT_TIMEOUTS_OF_FEW { 500 } else { 1000 };
+        assert_eq!(rig.pass_to_timeout(), Duration::from_millis(millis), "{silent}");
+        assert_eq!(rig.indices(), [0, 1, 2, 3]);
     }
 }
 

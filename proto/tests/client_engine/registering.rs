@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use roundtable_proto::client::{
-    CHALLENGES_AT_ONCE, COOKIE_LIFETIME, DropReason, Event, Handled, KEEPALIVE_INTERVAL, RTO_INITIAL,
-    RefusalCode, TICKET_LIFETIME,
+    CHALLENGES_AT_ONCE, COOKIE_LIFETIME, DropReason, Event, Handled, KEEPALIVE_INTERVAL, KEEPALIVES_MAX,
+    REGISTERS_EAGER, RTO_INITIAL, RefusalCode, SILENT_AFTER, TICKET_LIFETIME,
 };
 use roundtable_proto::wire::{
     Address, Challenge, Cookie, ErrorCode, Frame, Keepalive, Kind, Pong, Refusal, Register, Registered,
@@ -66,18 +66,43 @@ fn registering_takes_a_zero_cookie_a_challenge_and_the_cookie() {
     assert_eq!((rig.events(), rig.kinds()), (vec![event], vec![]));
 }
 
-#[test]
-fn unanswered_register_is_repeated_ever_more_rarely_without_end_and_silence_told_once() {
-    let mut rig = Rig::new(1);
-    rig.client.register(rig.now);
+/// Lets REGISTERs go unanswered, and checks how long the client waits after each.
+fn unanswered(rig: &mut Rig, waits: impl Iterator<Item = u64>, silent_after: usize) {
     let first = rig.register_sent();
-    for (times, millis) in [500, 1000, 2000, 4000, 8000, 8000, 8000].into_iter().enumerate() {
+    for (times, millis) in waits.enumerate() {
         let waited = rig.pass_to_timeout();
-        assert!(is_near(waited, Duration::from_millis(millis)), "{waited:?}");
+        assert!(is_near(waited, Duration::from_millis(millis)), "{times}: {waited:?}");
         assert_eq!(rig.register_sent(), first);
-        let told = if times == 2 { vec![Event::ServerSilent] } else { vec![] };
+        let told = if times + 1 == silent_after { vec![Event::ServerSilent] } else { vec![] };
         assert_eq!(rig.events(), told);
     }
+}
+
+/// Doubling, up to the upper bound.
+const RARER: [u64; 6] = [1000, 2000, 4000, 8000, 8000, 8000];
+
+#[test]
+fn unanswered_register_of_a_new_client_is_repeated_eagerly_then_ever_more_rarely_without_end() {
+    let mut rig = Rig::new(1);
+    rig.client.register(rig.now);
+    let eager = REGISTERS_EAGER as usize + 1;
+    unanswered(&mut rig, std::iter::repeat_n(500, eager).chain(RARER), SILENT_AFTER as usize);
+}
+
+#[test]
+fn unanswered_register_with_a_session_is_repeated_ever_more_rarely_from_the_first() {
+    let mut rig = Rig::registered(1);
+    rig.client.rebind(rig.now);
+    unanswered(&mut rig, std::iter::once(500).chain(RARER), SILENT_AFTER as usize);
+}
+
+#[test]
+fn unanswered_register_with_a_cookie_is_repeated_eagerly() {
+    let mut rig = Rig::registered(1);
+    rig.client.rebind(rig.now);
+    let register = rig.register_sent();
+    rig.hear(&challenge(register.transaction));
+    unanswered(&mut rig, std::iter::repeat_n(500, 20), SILENT_AFTER as usize);
 }
 
 #[test]
@@ -175,11 +200,12 @@ fn changed_address_in_a_keepalive_reply_is_told() {
 }
 
 #[test]
-fn three_unanswered_keepalives_make_the_server_silent_and_the_client_ask_with_its_session() {
+fn six_unanswered_keepalives_make_the_server_silent_and_the_client_ask_with_its_session() {
     let mut rig = Rig::registered(1);
     rig.pass_to_timeout();
     let first = keepalive_sent(&mut rig);
-    for _ in 0..2 {
+    assert_eq!(KEEPALIVES_MAX, 6);
+    for _ in 1..KEEPALIVES_MAX {
         rig.pass_to_timeout();
         assert_eq!(keepalive_sent(&mut rig), first);
         assert_eq!(rig.events(), []);

@@ -36,8 +36,8 @@ local KINDS = {
     [0x08] = { "CANDIDATE", sent },
     [0x09] = { "ACK", ack },
     [0x0A] = { "PUNCH", { session, offer, zero(106) } },
-    [0x40] = { "PROBE", { offer, token, transaction, { "nominate", { 1, "flag" } }, zero(18) } },
-    [0x41] = { "PROBE_REPLY", { offer, token, transaction, observed } },
+    [0x40] = { "PROBE", { offer, { "tag", TOKEN }, transaction, { "nominate", { 1, "flag" } }, zero(18) } },
+    [0x41] = { "PROBE_REPLY", { offer, { "tag", TOKEN }, transaction, observed } },
     [0x81] = { "PONG", { transaction, observed } },
     [0x82] = { "REGISTERED", { session, transaction, observed, number("ttl", 4), number("timeout", 4),
         number("maxblob", 4), { "ticket", TOKEN } } },
@@ -88,7 +88,7 @@ local fields = {
     first = ProtoField.framenum("roundtable.first", "First frame of this call"),
     invalid = ProtoField.string("roundtable.invalid", "Invalid"),
 }
-for _, name in ipairs({ "session", "transaction", "reference", "cookie", "ticket", "token", "identifier", "target",
+for _, name in ipairs({ "session", "transaction", "reference", "cookie", "ticket", "token", "tag", "identifier", "target",
     "source", "signature", "digest", "zero", "blob" }) do
     fields[name] = ProtoField.bytes("roundtable." .. name, name:sub(1, 1):upper() .. name:sub(2))
 end

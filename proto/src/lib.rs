@@ -5,6 +5,7 @@
 //!
 //! * [`identity`] is who a keyed peer is, and the proof of it.
 //! * [`wire`] turns bytes into frames and back, totally and canonically.
+//! * [`probe_key`] shows that a probe between peers is of the other peer of a call.
 //! * [`peer_address`] is the line of text that a user hands out.
 //! * [`seal`] makes blobs that only the other peer can read.
 //! * [`server`] is the rendezvous: who is where, which offers are open, what is relayed to whom.
@@ -22,6 +23,7 @@ pub mod client;
 pub mod identity;
 mod keyed;
 pub mod peer_address;
+pub mod probe_key;
 pub mod proxy;
 pub mod seal;
 pub mod server;

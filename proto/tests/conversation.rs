@@ -47,7 +47,10 @@ fn name(of: SocketAddr) -> &'static str {
 
 fn peer(now: Instant, uuid: &str, seed: u64) -> Client {
     let identifier: PeerId = uuid.parse().unwrap();
-    Client::new(now, client::Config::new(address(SERVER), identifier, 0), Seed::from_number(seed))
+    let mut client =
+        Client::new(now, client::Config::new(address(SERVER), identifier, 0), Seed::from_number(seed));
+    client.keep_paths(false);
+    client
 }
 
 impl Talk {

@@ -11,8 +11,9 @@ use std::collections::BTreeSet;
 
 use roundtable_proto::identity::{Binding, SecretKey, verify_register};
 use roundtable_proto::peer_address::PeerAddress;
+use roundtable_proto::probe_key::{Parties, ProbeKey, ProbeSecret, Role};
 use roundtable_proto::seal::{Callee, Caller, Entropy, OpenError, ReplayWindow, UnixSeconds};
-use roundtable_proto::wire::{Cookie, OfferId, PeerId, Signature};
+use roundtable_proto::wire::{self, Cookie, Frame, OfferId, PeerId, Signature, Token};
 use serde_json::Value;
 
 /// Returns the vectors under `part` of a file.
@@ -227,4 +228,56 @@ fn peer_addresses_parse_as_the_vectors_say() {
         errors.insert(error.name());
     }
     assert_eq!(errors.len(), 13, "an error has no vector: {errors:?}");
+}
+
+fn parties(vector: &Value) -> Parties {
+    let (caller, callee) = (identifier(vector, "caller"), identifier(vector, "callee"));
+    Parties { offer: offer(vector), caller, callee }
+}
+
+/// The key of the side that does not send the vector's datagram, and whether it takes that for the other's.
+fn takes(vector: &Value) -> bool {
+    let sender = if text(vector, "from") == "caller" { Role::Caller } else { Role::Callee };
+    let (secret, token) = (ProbeSecret::new(array(vector, "secret")), Token(array(vector, "token")));
+    let key = ProbeKey::new(&secret, &parties(vector), sender.other(), token);
+    let datagram = bytes(vector, "datagram");
+    let frame = wire::decode(&datagram).unwrap();
+    if let Frame::Probe(probe) = &frame {
+        return key.is_others(probe);
+    }
+    let Frame::ProbeReply(reply) = frame else { panic!("{frame:?} has no tag") };
+    key.is_others_reply(&reply)
+}
+
+#[test]
+fn probes_are_taken_and_refused_as_the_vectors_say() {
+    let valid = vectors("probe.json", "valid");
+    for vector in &valid {
+        assert!(takes(vector), "{vector}");
+    }
+    assert_eq!(valid.len(), 6);
+    let must_fail = vectors("probe.json", "must_fail");
+    for vector in &must_fail {
+        assert!(!takes(vector), "{vector}");
+        assert_eq!(text(vector, "error"), "bad_tag");
+    }
+    assert_eq!(must_fail.len(), 14);
+}
+
+#[test]
+fn sealed_answers_give_both_sides_the_secret_of_the_probes_that_the_vectors_say() {
+    let mut given = 0;
+    for vector in vectors("probe.json", "valid") {
+        let Some(name) = vector["answer"].as_str() else { continue };
+        let answers = vectors("seal.json", "valid");
+        let answer = answers.iter().find(|answer| text(answer, "name") == name).unwrap();
+        let (caller, callee) = sides(answer);
+        let (payload, secret) = caller.take_answer(&bytes(answer, "sealed")).unwrap();
+        assert_eq!(secret.as_bytes(), &array::<32>(&vector, "secret"), "{vector}");
+        let entropy = Entropy::new(array(answer, "entropy"));
+        let (_, theirs) = callee.give_answer(&payload, entropy).unwrap();
+        assert_eq!(theirs.as_bytes(), secret.as_bytes(), "{vector}");
+        given += 1;
+    }
+    assert_eq!(given, 3);
 }

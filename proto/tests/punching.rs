@@ -4,7 +4,9 @@
 
 mod rig;
 
-use rig::{Home, Pair, bad, count, ms, secs, seeds};
+use std::time::Duration;
+
+use rig::{Home, PORT, Pair, bad, count, ms, secs, seeds};
 use roundtable_proto::Instant;
 use roundtable_proto::client::{Event, PROBE_TIME};
 use roundtable_proto::vnet::{Behaviour, Dependence, Link, Unasked};
@@ -24,6 +26,11 @@ fn punch_with(seed: u64, homes: [Home; 2], links: [Link; 2]) -> [(usize, usize);
     let punched = pair.world.command(pair.caller.seat, |client, now| client.punch(now, offer));
     assert!(punched.is_ok(), "{punched:?}");
     pair.run(secs(12));
+    outcome(&pair)
+}
+
+/// Counts the paths and the failures of each.
+fn outcome(pair: &Pair) -> [(usize, usize); 2] {
     [pair.caller, pair.callee].map(|resident| {
         (
             count(&pair.world, &resident, |event| matches!(event, Event::Path { .. })),
@@ -136,5 +143,48 @@ fn simultaneous_start_keeps_routers_that_accept_unasked_packets_from_taking_the_
     let home = Home::Nat(Behaviour { unasked: Unasked::Accept, ..Behaviour::port_restricted() });
     for (a, b) in [(5, 5), (5, 100), (100, 5), (40, 60)] {
         assert_eq!(punch([home, home], [Link::after(ms(a)), Link::after(ms(b))]), PATH, "{a} and {b} ms");
+    }
+}
+
+/// Has two peers call and punch behind routers that take for their own what nobody has asked for, while the callee's host is
+/// cut off for so long: the server's word comes late, and the caller's probes have reached the callee's router before. Tells
+/// what each has in the end, and how often a fresh port was asked for; `heals` says whether it is given.
+fn trapped(cut_off: Duration, heals: bool) -> ([(usize, usize); 2], usize) {
+    let home = Home::Nat(Behaviour { unasked: Unasked::Accept, ..Behaviour::port_restricted() });
+    let mut pair = Pair::registered(SEED, [home, home], links(), [1_000, 1_000]);
+    let offer = pair.call();
+    assert!(pair.run_to(secs(30), Pair::is_complete).is_some());
+    let link = pair.world.network().link(pair.callee.host);
+    pair.world.network_mut().set_link(pair.callee.host, Link::symmetric(bad(ms(1), 1.0)));
+    pair.world.command(pair.caller.seat, |client, now| client.punch(now, offer)).unwrap();
+    pair.run(cut_off);
+    pair.world.network_mut().set_link(pair.callee.host, link);
+    let wants = |event: &Event| matches!(event, Event::FreshPort { .. });
+    let (mut given, mut port) = ([0, 0], PORT);
+    let until = pair.world.now() + secs(12);
+    while pair.step(until) {
+        for (given, peer) in given.iter_mut().zip([pair.caller, pair.callee]) {
+            if count(&pair.world, &peer, wants) == *given {
+                continue;
+            }
+            *given += 1;
+            port += 1;
+            if heals {
+                pair.world.change_port(peer.seat, port);
+                pair.world.command(peer.seat, |client, now| client.rebind(now));
+            }
+        }
+    }
+    (outcome(&pair), given[0] + given[1])
+}
+
+#[test]
+fn fresh_port_heals_where_a_router_has_taken_the_flow_for_its_own_and_nothing_else_does() {
+    // The paths take 70 ms between the peers.
+    assert_eq!(trapped(Duration::ZERO, true), (PATH, 0));
+    for late in [200, 500] {
+        // The caller's heals; where it did not, the callee's would have been next.
+        assert_eq!(trapped(ms(late), true), (PATH, 1), "{late} ms");
+        assert_eq!(trapped(ms(late), false), (NO_PATH, 2), "{late} ms");
     }
 }

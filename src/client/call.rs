@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::ClientError;
 use super::task::Command;
 
-/// One call, on either side.
+/// One call, on either side. A direct path is kept as long as this lives, also when the call is over.
 #[derive(Debug)]
 pub struct Call {
     id: OfferId,
@@ -44,6 +44,20 @@ pub enum CallEvent {
     Path(PunchedPath),
     /// No direct path was found.
     PunchFailed(FailReason),
+    /// The other peer does not answer on the path any more: nothing may be sent there (RFC 7675).
+    PathLost {
+        /// The other peer's address on it.
+        peer: SocketAddr,
+    },
+    /// Nothing is heard of the other peer: a NAT may have taken the flow for its own, which another local port heals.
+    /// [`Client::move_to`](super::Client::move_to) another socket; or let it be. A client with a socket of its own does that
+    /// by itself, unless a path is in use, and then says [`CallEvent::FreshPort`].
+    FreshPortWanted,
+    /// The client has taken another local port.
+    FreshPort {
+        /// The own address of its socket now.
+        local: SocketAddr,
+    },
 }
 
 /// How an offer ended.
@@ -148,7 +162,10 @@ impl Call {
             CallEvent::Candidate { .. }
             | CallEvent::CandidatesFailed(_)
             | CallEvent::Path(_)
-            | CallEvent::PunchFailed(_) => Wait::Pass,
+            | CallEvent::PunchFailed(_)
+            | CallEvent::PathLost { .. }
+            | CallEvent::FreshPortWanted
+            | CallEvent::FreshPort { .. } => Wait::Pass,
         })
         .await?
     }
@@ -168,7 +185,10 @@ impl Call {
                 CallEvent::Candidate { .. }
                 | CallEvent::CandidatesFailed(_)
                 | CallEvent::Path(_)
-                | CallEvent::PunchFailed(_) => Wait::Pass,
+                | CallEvent::PunchFailed(_)
+                | CallEvent::PathLost { .. }
+                | CallEvent::FreshPortWanted
+                | CallEvent::FreshPort { .. } => Wait::Pass,
             })
             .await?;
         self.ended = Some(outcome.clone());
@@ -225,7 +245,12 @@ impl Call {
             CallEvent::Ended(outcome) => {
                 outcome.nothing().map_or(Wait::Pass, |nothing| Wait::Keep(Err(nothing)))
             }
-            CallEvent::Delivered | CallEvent::Candidate { .. } | CallEvent::CandidatesFailed(_) => Wait::Pass,
+            CallEvent::Delivered
+            | CallEvent::Candidate { .. }
+            | CallEvent::CandidatesFailed(_)
+            | CallEvent::PathLost { .. }
+            | CallEvent::FreshPortWanted
+            | CallEvent::FreshPort { .. } => Wait::Pass,
         })
         .await?
     }

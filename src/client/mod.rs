@@ -52,13 +52,28 @@ pub struct Options {
     pub capture: Option<Capture>,
     /// Gets every received datagram that is none of the protocol's; it is dropped where this is full or `None`.
     pub media: Option<mpsc::Sender<Media>>,
+    /// Another address of the server, or another server of this protocol, that is asked what it sees when a path is looked
+    /// for, so that a failure can say whose NAT is in the way. `None`: nobody is.
+    pub witness: Option<SocketAddr>,
+    /// Keeps direct paths, by a question every 5 s that the other peer answers, as long as the handle of the call lives; says
+    /// so when one is lost (RFC 7675). Off for an application that does as much itself, as ICE does.
+    pub keep_paths: bool,
 }
 
 impl Options {
     /// Makes the options of a client with a socket of its own.
     #[must_use]
     pub fn new(server: SocketAddr, identity: impl Into<Identity>) -> Self {
-        Self { server, known_as: None, identity: identity.into(), socket: None, capture: None, media: None }
+        Self {
+            server,
+            known_as: None,
+            identity: identity.into(),
+            socket: None,
+            capture: None,
+            media: None,
+            witness: None,
+            keep_paths: true,
+        }
     }
 }
 
@@ -230,6 +245,7 @@ impl Client {
     /// The operating system's, where no socket can be bound or no random bytes can be had.
     pub async fn start(options: Options) -> io::Result<(Self, Incoming)> {
         let server = task::canonical(options.server);
+        let owns_socket = options.socket.is_none();
         let socket = match options.socket {
             Some(socket) => socket,
             None => Arc::new(UdpSocket::bind(any_address(server)).await?),
@@ -240,6 +256,7 @@ impl Client {
         let (address, local) = watch::channel(socket.local_addr()?);
         let mut config = engine::Config::new(server, options.identity, crate::clock::unix_time());
         config.known_as = options.known_as.unwrap_or(server);
+        config.witness = options.witness.map(task::canonical);
         let ends = Ends {
             commands: commands.downgrade(),
             incoming,
@@ -247,6 +264,8 @@ impl Client {
             local: address,
             media: options.media,
             capture: options.capture,
+            owns_socket,
+            keep_paths: options.keep_paths,
         };
         tokio::spawn(Task::new(socket, config, ends)?.run(command_queue));
         Ok((Self { commands, registration, local }, Incoming(incoming_queue)))

@@ -79,6 +79,9 @@ pub(super) struct Ends {
     pub(super) local: watch::Sender<SocketAddr>,
     pub(super) media: Option<mpsc::Sender<Media>>,
     pub(super) capture: Option<Capture>,
+    /// The application has no socket that it would have to be told of.
+    pub(super) owns_socket: bool,
+    pub(super) keep_paths: bool,
 }
 
 pub(super) struct Task {
@@ -91,6 +94,7 @@ pub(super) struct Task {
     local: watch::Sender<SocketAddr>,
     media: Option<mpsc::Sender<Media>>,
     capture: Option<Capture>,
+    owns_socket: bool,
     calls: BTreeMap<OfferId, mpsc::Sender<CallEvent>>,
     /// Whoever waits for a PONG. The engine asks one question at a time: its answer is for all of them.
     pings: Vec<oneshot::Sender<Result<Pong, FailReason>>>,
@@ -99,8 +103,9 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(socket: Arc<UdpSocket>, config: Config, ends: Ends) -> io::Result<Self> {
         let clock = Clock::start();
-        let engine = Engine::new(clock.now(), config, seed::draw()?);
-        let Ends { commands, incoming, registration, local, media, capture } = ends;
+        let mut engine = Engine::new(clock.now(), config, seed::draw()?);
+        let Ends { commands, incoming, registration, local, media, capture, owns_socket, keep_paths } = ends;
+        engine.keep_paths(keep_paths);
         let (calls, pings) = (BTreeMap::new(), Vec::new());
         Ok(Self {
             socket,
@@ -112,6 +117,7 @@ impl Task {
             local,
             media,
             capture,
+            owns_socket,
             calls,
             pings,
         })
@@ -204,6 +210,7 @@ impl Task {
     fn handle_due(&mut self) {
         let now = self.clock.now();
         if self.engine.poll_timeout().is_some_and(|at| at <= now) {
+            self.forget_closed();
             self.engine.handle_timeout(now);
         }
     }
@@ -248,6 +255,7 @@ impl Task {
     /// Goes on over this socket, or over the one in use, and proves the new address at once.
     fn rebind(&mut self, socket: Option<(Arc<UdpSocket>, SocketAddr)>) {
         if let Some((socket, local)) = socket {
+            self.owns_socket = false;
             self.socket = socket;
             self.local.send_replace(local);
         }
@@ -261,10 +269,41 @@ impl Task {
 
     /// Makes the handle of a call and keeps the other end.
     fn open_call(&mut self, id: OfferId) -> Option<Call> {
-        self.calls.retain(|_, events| !events.is_closed());
+        self.forget_closed();
         let (events, queue) = mpsc::channel(CALL_EVENTS_MAX);
         self.calls.insert(id, events);
         Some(Call::new(id, self.commands.upgrade()?, queue))
+    }
+
+    /// Lets go of calls, and their paths, that nobody holds any more.
+    fn forget_closed(&mut self) {
+        let now = self.clock.now();
+        let Self { calls, engine, .. } = self;
+        calls.retain(|id, events| {
+            let held = !events.is_closed();
+            if !held {
+                engine.close_path(now, *id);
+            }
+            held
+        });
+    }
+
+    /// Tries another port, if nobody else uses the socket.
+    fn freshen(&mut self, offer: OfferId) {
+        if !self.owns_socket || self.engine.has_paths() {
+            self.tell(offer, CallEvent::FreshPortWanted);
+            return;
+        }
+        let local = *self.local.borrow();
+        match another(local) {
+            Ok(fresh) => {
+                let (_, local) = fresh;
+                self.rebind(Some(fresh));
+                self.owns_socket = true;
+                self.tell(offer, CallEvent::FreshPort { local });
+            }
+            Err(error) => log::debug!("no other port: {error}"),
+        }
     }
 
     fn deliver_events(&mut self) {
@@ -306,7 +345,12 @@ impl Task {
             Event::CandidatesFailed { offer, reason } => {
                 self.tell(offer, CallEvent::CandidatesFailed(reason))
             }
+            Event::PathLost { offer, peer } => self.tell(offer, CallEvent::PathLost { peer }),
+            Event::FreshPort { offer } => self.freshen(offer),
             Event::Path { offer, peer, kind, round_trip } => {
+                if !self.calls.contains_key(&offer) {
+                    self.engine.close_path(self.clock.now(), offer);
+                }
                 self.tell(offer, CallEvent::Path(PunchedPath { peer, kind, round_trip }));
             }
             Event::PunchFailed { offer, reason } => self.tell(offer, CallEvent::PunchFailed(reason)),
@@ -384,6 +428,14 @@ impl Task {
             }
         }
     }
+}
+
+/// Binds another port of the same address.
+fn another(local: SocketAddr) -> io::Result<(Arc<UdpSocket>, SocketAddr)> {
+    let socket = std::net::UdpSocket::bind((local.ip(), 0))?;
+    socket.set_nonblocking(true)?;
+    let local = socket.local_addr()?;
+    Ok((Arc::new(UdpSocket::from_std(socket)?), local))
 }
 
 /// Shows an IPv4 address as one, also where it came over a dual-stack socket; keeps an IPv6 address's scope.

@@ -123,6 +123,8 @@ pub(super) struct Register {
             answer_failed: offer, reason\n\
             candidate: offer, number, message\n\
             path: offer, peer, kind, family, round_trip_ms\n\
+            fresh_port: offer, port\n\
+            path_lost: offer, peer\n\
             punch_failed: offer, reason\n\
             unregistered: -"
 )]
@@ -148,6 +150,9 @@ pub(super) struct Listen {
     /// write each offer to a file named after its offer id in this directory, which is made if it is missing
     #[argh(option)]
     pub(super) save: Option<PathBuf>,
+    /// another address of the server, or another server: asked too, to say whose NAT is in the way where there is no path
+    #[argh(option)]
+    pub(super) witness: Option<String>,
     /// seconds to go on showing what comes in an answered call, 0 to 3600 (default 6)
     #[argh(option, default = "6", from_str_fn(stay))]
     pub(super) follow: u64,
@@ -169,6 +174,8 @@ pub(super) struct Listen {
             delivered: offer, took_ms\n\
             answered: offer, bytes, observed, took_ms, and without --save answer\n\
             path: offer, peer, kind, family, round_trip_ms\n\
+            fresh_port: offer, port\n\
+            path_lost: offer, peer\n\
             punch_failed: offer, reason\n\
             candidate: offer, number, message\n\
             candidates_failed: offer, reason"
@@ -195,6 +202,9 @@ pub(super) struct Call {
     /// after the answer, punch a direct path and show it
     #[argh(switch)]
     pub(super) punch: bool,
+    /// another address of the server, or another server: asked too, to say whose NAT is in the way where there is no path
+    #[argh(option)]
+    pub(super) witness: Option<String>,
     /// send each of these as a candidate after the answer; may be given several times
     #[argh(option)]
     pub(super) candidate: Vec<String>,

@@ -20,7 +20,8 @@ pub(super) async fn run(report: &Report, call: Call) -> Result<(), Failure> {
     let destination = Destination::read(&call.target, call.peer.as_deref())?;
     let offer = target::blob(&call.offer)?;
     let identity = identity::own(report, call.id, call.key.as_deref())?;
-    let session = reach(report, &destination, identity, Duration::from_secs(call.timeout)).await?;
+    let wait = Duration::from_secs(call.timeout);
+    let session = reach(report, &destination, call.witness.as_deref(), identity, wait).await?;
     let (identifier, observed) = (session.identifier, session.observed);
     let fields = json!({ "id": identifier.to_string(), "observed": observed.to_string() });
     report.step("registered", fields, &format!("registered as {identifier}, seen at {observed}"));
@@ -34,11 +35,12 @@ pub(super) async fn run(report: &Report, call: Call) -> Result<(), Failure> {
 async fn reach(
     report: &Report,
     destination: &Destination,
+    witness: Option<&str>,
     identity: Identity,
     wait: Duration,
 ) -> Result<Session, Failure> {
     let mut server = &destination.server;
-    let mut opened = Session::open(server, identity.clone(), wait).await;
+    let mut opened = Session::open_with(server, witness, identity.clone(), wait).await;
     for next in &destination.further {
         match opened {
             Err(failure) if failure.is_the_servers() => {
@@ -48,7 +50,7 @@ async fn reach(
             Ok(_) | Err(_) => return opened,
         }
         server = next;
-        opened = Session::open(server, identity.clone(), wait).await;
+        opened = Session::open_with(server, witness, identity.clone(), wait).await;
     }
     opened
 }

@@ -248,6 +248,11 @@ fn explain(f: &mut fmt::Formatter<'_>, peer: PeerId, sealing: Sealing, reason: F
             "the answer of {peer} does not open: {error} ({}). Somebody between the two may have changed it",
             error.name()
         ),
+        FailReason::BothSymmetric
+        | FailReason::SymmetricHere
+        | FailReason::SymmetricThere
+        | FailReason::UdpBlocked
+        | FailReason::SameNat => write!(f, "no direct path: {reason}; a relay (TURN) is needed"),
         FailReason::NoCommonFamily => {
             write!(f, "no direct path: {reason}; a relay (TURN) that has both is needed")
         }

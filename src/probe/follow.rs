@@ -1,5 +1,6 @@
 //! What still comes in a call that has been answered: candidates and paths.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::json;
@@ -26,9 +27,19 @@ pub(super) async fn follow(report: &Report, call: &mut Call, patience: Duration)
                 let fields = json!({ "offer": id, "reason": reason.to_string() });
                 report.step("punch_failed", fields, &format!("no direct path: {reason}"));
             }
-            CallEvent::Delivered | CallEvent::Ended(_) => {}
+            CallEvent::PathLost { peer } => {
+                let fields = json!({ "offer": id, "peer": peer.to_string() });
+                report.step("path_lost", fields, &format!("the path to {peer} is lost: no answer for 30 s"));
+            }
+            CallEvent::FreshPort { local } => show_fresh_port(report, &id, local),
+            CallEvent::Delivered | CallEvent::Ended(_) | CallEvent::FreshPortWanted => {}
         }
     }
+}
+
+fn show_fresh_port(report: &Report, offer: &str, local: SocketAddr) {
+    let fields = json!({ "offer": offer, "port": local.port() });
+    report.step("fresh_port", fields, &format!("nothing heard: trying from port {}", local.port()));
 }
 
 pub(super) fn show_path(report: &Report, offer: &str, path: PunchedPath) {

@@ -51,7 +51,8 @@ pub(super) async fn run(report: &Report, listen: Listen) -> Result<(), Failure> 
     let identity = identity::own(report, listen.id, listen.key.as_deref())?;
     let own = identity.identifier();
     let manner = Manner { own, reply, save: listen.save, follow: Duration::from_secs(listen.follow) };
-    let session = Session::open(&listen.server, identity, Duration::from_secs(listen.timeout)).await?;
+    let (witness, wait) = (listen.witness.as_deref(), Duration::from_secs(listen.timeout));
+    let session = Session::open_with(&listen.server, witness, identity, wait).await?;
     tell(report, &session, &listen.server);
     let work =
         async |_: &_, incoming: &mut Incoming| answer_all(report, incoming, &manner, listen.count).await;

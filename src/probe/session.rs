@@ -30,12 +30,26 @@ type Interrupted = Pin<Box<dyn Future<Output = &'static str>>>;
 impl Session {
     /// Registers, for at most `wait`.
     pub(super) async fn open(server: &str, identity: Identity, wait: Duration) -> Result<Self, Failure> {
+        Self::open_with(server, None, identity, wait).await
+    }
+
+    /// The same for a client that looks for paths, and asks `witness` why there is none.
+    pub(super) async fn open_with(
+        server: &str,
+        witness: Option<&str>,
+        identity: Identity,
+        wait: Duration,
+    ) -> Result<Self, Failure> {
         // Before anything is printed: whoever reads it may send a signal at once.
         let mut interrupted: Interrupted = Box::pin(cli::shutdown_signal().map_err(Failure::System)?);
         let opening = async {
             let server = target::resolve(server).await?;
             let identifier = identity.identifier();
-            let (client, incoming, observed) = registered(server, identity, wait).await?;
+            let mut options = Options::new(server, identity);
+            if let Some(witness) = witness {
+                options.witness = Some(target::resolve(witness).await?);
+            }
+            let (client, incoming, observed) = registered_with(options, wait, |_| {}).await?;
             Ok((client, incoming, server, identifier, observed))
         };
         let (client, incoming, server, identifier, observed) = tokio::select! {
@@ -76,11 +90,18 @@ pub(super) async fn registered_noting(
     wait: Duration,
     note: impl FnMut(RefusalCode),
 ) -> Result<(Client, Incoming, SocketAddr), Failure> {
-    let deadline = Instant::now() + wait;
-    let (mut client, incoming) =
-        Client::start(Options { capture: line::capture(), ..Options::new(server, identity) })
-            .await
-            .map_err(Failure::System)?;
+    registered_with(Options::new(server, identity), wait, note).await
+}
+
+async fn registered_with(
+    options: Options,
+    wait: Duration,
+    note: impl FnMut(RefusalCode),
+) -> Result<(Client, Incoming, SocketAddr), Failure> {
+    let (deadline, server) = (Instant::now() + wait, options.server);
+    let (mut client, incoming) = Client::start(Options { capture: line::capture(), ..options })
+        .await
+        .map_err(Failure::System)?;
     let _or_late = tokio::time::timeout_at(deadline, decided(&mut client, deadline, note)).await;
     match client.registration() {
         Registration::Registered { observed, .. } => Ok((client, incoming, observed)),

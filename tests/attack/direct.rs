@@ -6,8 +6,8 @@ use std::sync::Arc;
 use roundtable_signalling::proto::client::{Counters, DropReason};
 use roundtable_signalling::proto::wire::{
     Ack, Address, Arrived, BlobKind, Challenge, Cookie, Digest, Flag, Frame, Keepalive, Kind, OfferId,
-    PeerId, Pong, Probe, ProbeReply, PunchNow, Refusal, Registered, Relayed, RelayedHead, Session, Ticket,
-    Token, TransactionId, Unregister, Zeros,
+    PeerId, Pong, Probe, ProbeReply, PunchNow, Refusal, Registered, Relayed, RelayedHead, Session, Tag,
+    Ticket, Token, TransactionId, Unregister, Zeros,
 };
 use tokio::net::UdpSocket;
 
@@ -80,7 +80,7 @@ impl Words {
     fn frame(self, kind: Kind, random: &mut Random) -> Vec<u8> {
         let Self { session, offer, reference, source } = self;
         let observed = Address::from(SocketAddr::from((STRANGER, 9)));
-        let (token, transaction) = (Token(random.bytes()), reference);
+        let (token, tag, transaction) = (Token(random.bytes()), Tag(random.bytes()), reference);
         match kind {
             Kind::Pong => Frame::Pong(Pong { transaction, observed }),
             Kind::Registered => Frame::Registered(Registered {
@@ -102,9 +102,9 @@ impl Words {
             }
             Kind::PunchNow => Frame::PunchNow(PunchNow { session, offer, peer: observed, token }),
             Kind::Probe => {
-                Frame::Probe(Probe { offer, token, transaction, nominate: Flag::NO, zero: Zeros::ZERO })
+                Frame::Probe(Probe { offer, tag, transaction, nominate: Flag::NO, zero: Zeros::ZERO })
             }
-            Kind::ProbeReply => Frame::ProbeReply(ProbeReply { offer, token, transaction, observed }),
+            Kind::ProbeReply => Frame::ProbeReply(ProbeReply { offer, tag, transaction, observed }),
             Kind::Error => {
                 let (code, kind) = (1 + random.below(16) as u16, random.pick(&KINDS).number());
                 Frame::Error(Refusal { reference, code, kind, detail: 0, retry_after: 0 })

@@ -105,7 +105,10 @@ async fn candidates_pass_both_ways_each_once() {
                 CallEvent::Delivered | CallEvent::Ended(_) => {}
                 unasked @ (CallEvent::CandidatesFailed(_)
                 | CallEvent::Path(_)
-                | CallEvent::PunchFailed(_)) => {
+                | CallEvent::PunchFailed(_)
+                | CallEvent::PathLost { .. }
+                | CallEvent::FreshPortWanted
+                | CallEvent::FreshPort { .. }) => {
                     panic!("{unasked:?}")
                 }
             }

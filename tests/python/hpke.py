@@ -31,19 +31,30 @@ class Sender:
     def __init__(self, receiver: bytes, info: bytes, entropy: bytes):
         ephemeral = derive_key_pair(entropy)
         self.enc = public_bytes(ephemeral)
-        self._key, self._nonce = _schedule(_shared_secret(ephemeral, receiver, self.enc + receiver), info)
+        self._key, self._nonce, self._exporter = _schedule(
+            _shared_secret(ephemeral, receiver, self.enc + receiver), info)
 
     def seal(self, message: bytes) -> bytes:
         return ChaCha20Poly1305(self._key).encrypt(self._nonce, message, None)
 
+    def export(self, context: bytes) -> bytes:
+        """``Context.Export`` (5.3) of 32 bytes."""
+        return _expand(SUITE, self._exporter, b"sec", context, 32)
+
 
 def open_sealed(secret: X25519PrivateKey, enc: bytes, ciphertext: bytes, info: bytes) -> bytes:
     """``SetupBaseR`` and ``Open``. Raises OpenError."""
-    key, nonce = _schedule(_shared_secret(secret, enc, enc + public_bytes(secret)), info)
+    key, nonce, _ = _schedule(_shared_secret(secret, enc, enc + public_bytes(secret)), info)
     try:
         return ChaCha20Poly1305(key).decrypt(nonce, ciphertext, None)
     except InvalidTag:
         raise OpenError from None
+
+
+def export(secret: X25519PrivateKey, enc: bytes, info: bytes, context: bytes) -> bytes:
+    """``SetupBaseR`` and ``Context.Export`` (5.3) of 32 bytes. Raises OpenError."""
+    _, _, exporter = _schedule(_shared_secret(secret, enc, enc + public_bytes(secret)), info)
+    return _expand(SUITE, exporter, b"sec", context, 32)
 
 
 def derive_key_pair(entropy: bytes) -> X25519PrivateKey:
@@ -66,11 +77,12 @@ def _shared_secret(secret: X25519PrivateKey, public: bytes, kem_context: bytes) 
     return _expand(KEM_SUITE, extracted, b"shared_secret", kem_context, 32)
 
 
-def _schedule(shared_secret: bytes, info: bytes) -> tuple[bytes, bytes]:
-    """Key and nonce of the first and only message (5.1)."""
+def _schedule(shared_secret: bytes, info: bytes) -> tuple[bytes, bytes, bytes]:
+    """Key and nonce of the first and only message, and the secret to export from (5.1)."""
     context = MODE_BASE + _extract(SUITE, b"", b"psk_id_hash", b"") + _extract(SUITE, b"", b"info_hash", info)
     secret = _extract(SUITE, shared_secret, b"secret", b"")
-    return _expand(SUITE, secret, b"key", context, 32), _expand(SUITE, secret, b"base_nonce", context, 12)
+    return (_expand(SUITE, secret, b"key", context, 32), _expand(SUITE, secret, b"base_nonce", context, 12),
+            _expand(SUITE, secret, b"exp", context, 32))
 
 
 def _extract(suite: bytes, salt: bytes, label: bytes, material: bytes) -> bytes:

@@ -64,10 +64,11 @@ REASSEMBLIES_MAX = 16
 REASSEMBLIES_PER_PEER = 4
 FINISHED_MAX = 256
 PROBE_INTERVAL = 50
-HOSTS_MARK = b"\0RT\x01"
+OWN_MARK = b"\0RT"  # candidates that begin so are the library's own
 PUNCH_INTERVAL = 100
 PROBE_TIME = 4_500
 PROBE_TIME_MIN = 2_000
+CONSENT_TIME = 30_000
 REGISTERS_EAGER = 30
 KEEPALIVES_MAX = 6
 SILENT_TIMEOUTS = 1
@@ -287,9 +288,9 @@ LAYOUT: dict[Kind, tuple[tuple[str, FieldType], ...]] = {
     Kind.RELAYED_ACK: _ACK_FIELDS,
     Kind.PUNCH: (("session", _SESSION), ("offer", _OFFER), ("zero", _zero(106))),
     Kind.PUNCH_NOW: (("session", _SESSION), ("offer", _OFFER), ("peer", _ADDRESS), ("token", _TOKEN)),
-    Kind.PROBE: (("offer", _OFFER), ("token", _TOKEN), ("transaction", _TRANSACTION),
+    Kind.PROBE: (("offer", _OFFER), ("tag", _TOKEN), ("transaction", _TRANSACTION),
                  ("nominate", _FLAG), ("zero", _zero(18))),
-    Kind.PROBE_REPLY: (("offer", _OFFER), ("token", _TOKEN), ("transaction", _TRANSACTION), ("observed", _ADDRESS)),
+    Kind.PROBE_REPLY: (("offer", _OFFER), ("tag", _TOKEN), ("transaction", _TRANSACTION), ("observed", _ADDRESS)),
     Kind.ERROR: (("reference", _REFERENCE), ("code", _U16), ("kind", _U8), ("detail", _U8), ("retry_after", _U32)),
 }
 
@@ -708,6 +709,9 @@ class SealError(Exception):
 class CallSeal(abc.ABC):
     """One side's part in the sealing of one call (section 13). ``number`` is a CANDIDATE's, else 0."""
 
+    #: The secret of the call's probes, once the ANSWER is sealed or has opened.
+    probe_secret: bytes
+
     @abc.abstractmethod
     def seal(self, kind: Kind, number: int, payload: bytes) -> bytes:
         """The blob to send. Raises SealError if it gets too long."""
@@ -753,6 +757,8 @@ class Punch:
     wanted: bool = False  # the application has asked; PUNCH waits for the answer
     request_at: float = NEVER  # when PUNCH is due
     token: Optional[bytes] = None
+    key: Optional[bytes] = None  # of the tags of PROBEs, from that token
+    seen: dict[bytes, Address] = field(default_factory=dict)  # transactions of the other peer's PROBEs, and from where
     peer: Optional[Address] = None
     probe_at: float = NEVER  # when PROBE is due
     until: float = NEVER  # when punching has failed
@@ -770,6 +776,19 @@ class Punch:
         self.nominations.clear()
         self.proved.clear()
         self.nominated = None
+
+
+ROLES = {True: b"\1", False: b"\2"}  # of a caller, of a callee
+
+
+def probe_key(secret: bytes, offer: bytes, caller: bytes, callee: bytes, token: bytes) -> bytes:
+    """The key of the tags of a call's PROBEs (section 8)."""
+    return hmac.digest(secret, b"Roundtable PROBE" + bytes([VERSION]) + offer + caller + callee + token, "sha256")
+
+
+def probe_tag(key: bytes, role: bytes, untagged: bytes) -> bytes:
+    """The tag of a PROBE or PROBE_REPLY whose tag is zero, by the side that sends it."""
+    return hmac.digest(key, role + untagged, "sha256")[:16]
 
 
 @dataclass
@@ -868,6 +887,8 @@ class Client:
         self.maxblob = BLOB_MAX
         self.calls: dict[bytes, Call] = {}
         self.finished: OrderedDict[bytes, Finished] = OrderedDict()
+        # calls that are over and have left a path, and until when PROBEs on it are answered (section 8, Keeping the path)
+        self.paths: dict[bytes, tuple[Call, float]] = {}
         #: when a peer last showed that it still waits for something; tools stay until the peer is quiet
         self.last_heard = -NEVER
 
@@ -1400,8 +1421,8 @@ class Client:
         call.candidates_ack_at = min(call.candidates_ack_at, now + ACK_DELAY)
         if news:
             call.candidates_seen |= bit
-            # The other peer's own addresses (section 8) are for those that probe them: this client does not.
-            if not payload.startswith(HOSTS_MARK):
+            # The other peer's own addresses, and how its NAT maps (section 8): this client uses neither.
+            if not payload.startswith(OWN_MARK):
                 self._emit("candidate", offer=call.offer, index=index, blob=payload)
 
     def _on_ack(self, now: float, frame: Frame) -> None:
@@ -1446,6 +1467,8 @@ class Client:
 
     def _drop(self, call: Call) -> None:
         del self.calls[call.offer]
+        if call.punch.path is not None:
+            self.paths[call.offer] = call, self.last_heard + CONSENT_TIME
         self._glare.pop(call.offer, None)  # what was ignored in favour of a failed offer may be taken up
 
     def _forget_ignored(self, call: Call) -> None:
@@ -1489,6 +1512,9 @@ class Client:
             if call.outgoing.complete:
                 self._on_delivered(now, call, call.outgoing)
         punch.token, punch.peer, punch.path = frame["token"], frame["peer"], None
+        caller, callee = (self.identifier, call.peer) if call.caller else (call.peer, self.identifier)
+        secret = bytes(32) if call.seal is None else call.seal.probe_secret
+        punch.key = probe_key(secret, call.offer, caller, callee, punch.token)
         punch.nominated = None
         punch.proved.clear()
         if punch.peer is None or punch.peer.version not in self.families:
@@ -1507,20 +1533,34 @@ class Client:
         nominate = int(call.caller and call.punch.nominated is not None)
         if nominate:
             call.punch.nominations.add(transaction)
-        self._send_to(address, Kind.PROBE, offer=call.offer, token=call.punch.token, transaction=transaction,
-                      nominate=nominate)
+        self._send_tagged(address, call, Kind.PROBE, transaction=transaction, nominate=nominate)
+
+    def _send_tagged(self, address: Address, call: Call, kind: Kind, **fields: Any) -> None:
+        assert call.punch.key is not None
+        untagged = encode(kind, offer=call.offer, tag=ZERO16, **fields)
+        tag = probe_tag(call.punch.key, ROLES[call.caller], untagged)
+        self._send_to(address, kind, offer=call.offer, tag=tag, **fields)
 
     def _on_peer_frame(self, now: float, frame: Frame, source: Address) -> None:
         """PROBE and PROBE_REPLY, from whatever address."""
         call = self.calls.get(frame["offer"])
-        if call is None or call.punch.token is None or not hmac.compare_digest(call.punch.token, frame["token"]):
+        self.paths = {offer: (path, until) for offer, (path, until) in self.paths.items() if now < until}
+        if call is None and frame["offer"] in self.paths:
+            call = self.paths[frame["offer"]][0]
+        if call is None or call.punch.key is None:
             return
         punch = call.punch
+        untagged = encode(frame.kind, **{**frame.fields, "tag": ZERO16})
+        if not hmac.compare_digest(frame["tag"], probe_tag(call.punch.key, ROLES[not call.caller], untagged)):
+            return
+        if frame.kind == Kind.PROBE and punch.seen.setdefault(frame["transaction"], source) != source:
+            return  # somebody shows elsewhere what he has read
         punch.request_at = NEVER  # the other peer has started: its PUNCH_NOW has come
         if frame.kind == Kind.PROBE:
             self.last_heard = now
-            self._send_to(source, Kind.PROBE_REPLY, offer=call.offer, token=punch.token,
-                          transaction=frame["transaction"], observed=source)
+            if call.offer in self.paths:
+                self.paths[call.offer] = call, now + CONSENT_TIME
+            self._send_tagged(source, call, Kind.PROBE_REPLY, transaction=frame["transaction"], observed=source)
             if punch.probe_at == NEVER:
                 return
             if frame["nominate"] and not call.caller:

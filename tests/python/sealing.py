@@ -31,6 +31,7 @@ OFFERS_REMEMBERED = 4096
 OFFERS_PER_SENDER = 256
 
 DOMAIN = b"Roundtable SEAL"
+PROBES = b"Roundtable PROBE"  # what an ANSWER's context exports the secret of a call's probes for
 SEAL_VERSION = 1
 VERSION_LAST = 0x0F  # first bytes from 1 to this one are versions of sealed blobs
 SIGNATURE_SIZE = 64
@@ -128,9 +129,20 @@ def signed_message(info: bytes, receiver_key: bytes, enc: bytes, rest: bytes) ->
 def seal(sender: ids.Identity, binding: Binding, receiver_key: bytes, rest: bytes, entropy: bytes) -> bytes:
     """The sealed blob. ``receiver_key`` is the X25519 key to encrypt to, ``rest`` all that follows the signature,
     ``entropy`` is fresh for every blob."""
+    return seal_and_export(sender, binding, receiver_key, rest, entropy)[0]
+
+
+def seal_and_export(sender: ids.Identity, binding: Binding, receiver_key: bytes, rest: bytes,
+                    entropy: bytes) -> tuple[bytes, bytes]:
+    """The same, and the secret of the call's probes if it is an ANSWER (section 13)."""
     context = hpke.Sender(receiver_key, binding.info, entropy)
     signature = sender.sign(signed_message(binding.info, receiver_key, context.enc, rest))
-    return bytes([SEAL_VERSION]) + context.enc + context.seal(signature + rest)
+    return bytes([SEAL_VERSION]) + context.enc + context.seal(signature + rest), context.export(PROBES)
+
+
+def probe_secret(secret: X25519PrivateKey, binding: Binding, sealed: bytes) -> bytes:
+    """The secret of the call's probes, from an ANSWER that has opened (section 13)."""
+    return hpke.export(secret, sealed[1:1 + KEY_SIZE], binding.info, PROBES)
 
 
 def open_blob(secret: X25519PrivateKey, binding: Binding, sealed: bytes) -> Opened:
@@ -235,7 +247,11 @@ class CallerSeal(rt.CallSeal):
         return self._keys.seal(kind, number, self._offer, self._peer, self._receiver_key, head, payload)
 
     def open(self, kind: Kind, number: int, sealed: bytes) -> bytes:
-        return self._keys.open(self._reply_secret, kind, number, self._offer, self._peer, sealed).payload
+        payload = self._keys.open(self._reply_secret, kind, number, self._offer, self._peer, sealed).payload
+        if kind == Kind.ANSWER:
+            binding = Binding(kind, number, self._offer, self._peer, self._keys.identifier)
+            self.probe_secret = probe_secret(self._reply_secret, binding, sealed)
+        return payload
 
 
 class CalleeSeal(rt.CallSeal):
@@ -245,7 +261,11 @@ class CalleeSeal(rt.CallSeal):
         self._keys, self._peer, self._offer, self._reply_key = keys, peer, offer, reply_key
 
     def seal(self, kind: Kind, number: int, payload: bytes) -> bytes:
-        return self._keys.seal(kind, number, self._offer, self._peer, self._reply_key, b"", payload)
+        sealed, secret = self._keys.seal_and_export(kind, number, self._offer, self._peer, self._reply_key, b"",
+                                                    payload)
+        if kind == Kind.ANSWER:
+            self.probe_secret = secret
+        return sealed
 
     def open(self, kind: Kind, number: int, sealed: bytes) -> bytes:
         secret = self._keys.identity.decryption_key
@@ -281,13 +301,18 @@ class Keys(rt.Keys):
 
     def seal(self, kind: Kind, number: int, offer: bytes, peer: bytes, receiver_key: bytes, head: bytes,
              payload: bytes) -> bytes:
+        return self.seal_and_export(kind, number, offer, peer, receiver_key, head, payload)[0]
+
+    def seal_and_export(self, kind: Kind, number: int, offer: bytes, peer: bytes, receiver_key: bytes, head: bytes,
+                        payload: bytes) -> tuple[bytes, bytes]:
         binding = Binding(kind, number, offer, self.identifier, peer)
         if len(payload) > payload_max(kind):
             raise SealError("payload_too_long")
-        sealed = seal(self.identity, binding, receiver_key, head + pack(payload), self.random(KEY_SIZE))
+        sealed, secret = seal_and_export(self.identity, binding, receiver_key, head + pack(payload),
+                                         self.random(KEY_SIZE))
         if len(sealed) > payload_max(kind):
             raise SealError("too_long")
-        return sealed
+        return sealed, secret
 
     def open(self, secret: X25519PrivateKey, kind: Kind, number: int, offer: bytes, peer: bytes,
              sealed: bytes) -> Opened:

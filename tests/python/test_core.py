@@ -35,7 +35,8 @@ SPEC = Path(__file__).resolve().parents[2] / "proto" / "SPEC.md"
 #: Constants of section 10 that test_sealing.py and test_peer_address.py check.
 NOT_HERE = {"OFFER_WINDOW", "OFFERS_REMEMBERED", "OFFERS_PER_SENDER", "PEER_ADDRESS_MAX", "SERVERS_MAX", "SERVER_PORT",
             "OPENING_TIME", "OPENING_MARGIN", "OPENING_HOPS", "HOSTS_MAX", "CHECKS_MAX", "CHECK_APART", "HOST_INTERVAL",
-            "HOST_PROBES", "NOMINATE_WAIT"}  # this client names no addresses of its own and tries none
+            "HOST_PROBES", "NOMINATE_WAIT", "OPENING_HOPS_NEAR", "OPENING_HOPS_FAR", "FRESH_PORT_TIME",
+            "CONSENT_INTERVAL"}  # this client names no addresses of its own, tries none, and keeps no path
 
 
 class FakeServer:
@@ -281,7 +282,7 @@ class CodecTest(unittest.TestCase):
             "source": ident, "cookie": one, "ticket": one, "signature": bytes(64), "observed": Address("192.0.2.1", 9),
             "server": Address("192.0.2.2", 1066),
             "peer": Address("2001:db8::1", 65535), "ttl": 1, "timeout": 2, "maxblob": 3, "digest": bytes(8),
-            "index": 0, "kind": 6, "bitmap": 1 << 63, "token": one, "code": 999, "detail": 255, "retry_after": 5,
+            "index": 0, "kind": 6, "bitmap": 1 << 63, "token": one, "tag": two, "code": 999, "detail": 255, "retry_after": 5,
             "nominate": 1,
         }
         result = []
@@ -844,6 +845,27 @@ class PunchTest(Pair):
         self.assertTrue(net.got(b, "path"))
         self.assertEqual(len(net.sent(Kind.PUNCH)), 3)
 
+    def test_a_path_is_answered_on_after_the_call_as_long_as_it_is_asked_about(self) -> None:
+        net, a, b = self.pair()
+        offer = self.call(net, a, b)
+        a.punch(net.now, offer)
+        net.run(40_000, lambda: bool(net.got(a, "path") and net.got(b, "path")))
+        key = a.calls[offer].punch.key
+        assert key is not None
+
+        def answered(number: int) -> bool:
+            untagged = rt.encode(Kind.PROBE, offer=offer, tag=bytes(16), transaction=bytes([number]) * 16, nominate=0)
+            a.handle_datagram(net.now, untagged[:20] + rt.probe_tag(key, b"\2", untagged) + untagged[36:],
+                              Address("192.0.2.2", 5000))
+            return [rt.decode(data).kind for data, _ in a.poll(net.now)] == [Kind.PROBE_REPLY]
+
+        for number in range(4):
+            net.run(25_000)
+            self.assertTrue(answered(number))
+        self.assertNotIn(offer, a.calls)
+        net.run(rt.CONSENT_TIME)
+        self.assertFalse(answered(9))
+
     def test_an_unusable_address_fails_at_once(self) -> None:
         for peer in (None, Address("2001:db8::1", 9)):
             net, a, b = self.pair()
@@ -858,22 +880,32 @@ class PunchTest(Pair):
         offer = self.call(net, a, b)
         net.drop = lambda source, to, data: True
         token, there = b"t" * 16, Address("203.0.113.5", 7)
+        key = rt.probe_key(bytes(32), offer, a.identifier, b.identifier, token)
+
+        def tagged(kind: Kind, **fields: Any) -> bytes:
+            untagged = rt.encode(kind, offer=offer, tag=bytes(16), **fields)
+            return rt.encode(kind, offer=offer, tag=rt.probe_tag(key, b"\2", untagged), **fields)
+
         a.handle_datagram(net.now, rt.encode(Kind.PUNCH_NOW, session=a.session, offer=offer, token=token,
                                              peer=Address("192.0.2.2", 5000)), SERVER)
         a.poll(net.now)
-        a.handle_datagram(net.now, rt.encode(Kind.PROBE, offer=offer, token=token, transaction=b"x" * 16,
-                                             nominate=0), there)
+        forged = rt.encode(Kind.PROBE, offer=offer, tag=token, transaction=b"x" * 16, nominate=0)
+        a.handle_datagram(net.now, forged, there)
+        self.assertEqual(a.poll(net.now), [])
+        probe = tagged(Kind.PROBE, transaction=b"x" * 16, nominate=0)
+        a.handle_datagram(net.now, probe, there)
         answer = [(rt.decode(data), to) for data, to in a.poll(net.now)]
         self.assertEqual([(frame.kind, to) for frame, to in answer],
                          [(Kind.PROBE_REPLY, there), (Kind.PROBE, there)])
-        reply = rt.encode(Kind.PROBE_REPLY, offer=offer, token=token, transaction=answer[1][0]["transaction"],
-                          observed=None)
+        a.handle_datagram(net.now, probe, Address("203.0.113.6", 7))  # read on its way, and shown elsewhere
+        self.assertEqual(a.poll(net.now), [])
+        reply = tagged(Kind.PROBE_REPLY, transaction=answer[1][0]["transaction"], observed=None)
         a.handle_datagram(net.now, reply, there)
         self.assertEqual(a.events(), [])
         nominating = next(rt.decode(data) for data, to in a.poll(net.now) if to == there)
         self.assertEqual((nominating.kind, nominating["nominate"]), (Kind.PROBE, 1))
-        a.handle_datagram(net.now, rt.encode(Kind.PROBE_REPLY, offer=offer, token=token, observed=None,
-                                             transaction=nominating["transaction"]), there)
+        a.handle_datagram(net.now, tagged(Kind.PROBE_REPLY, observed=None,
+                                          transaction=nominating["transaction"]), there)
         self.assertEqual([(e.name, e["address"]) for e in a.events()], [("path", there)])
 
 

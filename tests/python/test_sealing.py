@@ -28,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 DATA = HERE.parent / "data"
 PROTO = HERE.parents[1] / "proto"
 VECTORS = json.loads((PROTO / "vectors" / "seal.json").read_text())
+PROBES = json.loads((PROTO / "vectors" / "probe.json").read_text())
 NOW = 1_750_000_000
 A, B, C = (ids.Identity(bytes([number]) * 32) for number in (1, 2, 3))
 OFFER = bytes([9]) * 16
@@ -43,6 +44,29 @@ class Vectors(unittest.TestCase):
         for entry in VECTORS["valid"]:
             with self.subTest(entry["name"]):
                 self.check(entry, Kind[entry["kind"]])
+
+    def test_probes(self) -> None:
+        def holds(entry: dict[str, Any]) -> bool:
+            key = rt.probe_key(*(raw(entry, name) for name in ("secret", "offer", "caller", "callee", "token")))
+            self.assertIn(entry.get("key"), (None, key.hex()))
+            frame = rt.decode(raw(entry, "datagram"))
+            untagged = rt.encode(frame.kind, **{**frame.fields, "tag": bytes(16)})
+            return frame["tag"] == rt.probe_tag(key, rt.ROLES[entry["from"] == "caller"], untagged)
+
+        answers = {entry["name"]: entry for entry in VECTORS["valid"] if entry["kind"] == "ANSWER"}
+        for entry in PROBES["valid"]:
+            with self.subTest(entry["name"]):
+                self.assertTrue(holds(entry))
+                if "answer" in entry:
+                    answer = answers[entry["answer"]]
+                    reply = X25519PrivateKey.from_private_bytes(raw(answer, "reply_secret"))
+                    binding = sealing.Binding(Kind.ANSWER, 0, *(raw(answer, name)
+                                                                for name in ("offer", "callee", "caller")))
+                    self.assertEqual(sealing.probe_secret(reply, binding, raw(answer, "sealed")),
+                                     raw(entry, "secret"))
+        for entry in PROBES["must_fail"]:
+            with self.subTest(entry["name"]):
+                self.assertEqual((holds(entry), entry["error"]), (False, "bad_tag"))
 
     def check(self, entry: dict[str, Any], kind: Kind) -> None:
         caller, callee = ids.Identity(raw(entry, "caller_seed")), ids.Identity(raw(entry, "callee_seed"))

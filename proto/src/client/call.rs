@@ -13,11 +13,14 @@ use super::event::{CallError, Event, FailReason};
 use super::hosts;
 use super::link::Link;
 use super::output::Output;
+use super::paths::Paths;
 use super::punch::{Order, Proved, Punch, Started};
 use super::rtt::Rtt;
 use super::sealing::{Seal, Sealing};
+use super::witness::{self, Mapping, Witness};
 use crate::Instant;
 use crate::keyed::Generator;
+use crate::probe_key::{self, Parties, ProbeKey, ProbeSecret};
 use crate::seal::OpenError;
 use crate::wire::{
     Ack, Arrived, BlobKind, Frame, OfferId, PeerId, Probe, ProbeReply, PunchNow, Relayed, fragment_count,
@@ -36,8 +39,13 @@ pub(super) struct Call {
     pub(super) spoken: Spoken,
     pub(super) heard: Heard,
     pub(super) punch: Punch,
+    /// What probes are proved by, once the answer is given or taken: before, nobody is probed.
+    secret: Option<ProbeSecret>,
     /// Whether the other peer has been told this host's own addresses.
     pub(super) hosts_told: bool,
+    /// How the NAT of the other side maps, once it has told, and what it has been told of this side's.
+    peer_mapping: Option<Mapping>,
+    told_mapping: Option<Mapping>,
     /// The other host's own addresses, once it has told them.
     peer_hosts: Option<Vec<SocketAddr>>,
 }
@@ -52,6 +60,8 @@ pub(super) enum Role {
 /// What a call needs of the rest of the engine.
 pub(super) struct Context<'a> {
     pub(super) now: Instant,
+    /// Who this client is.
+    pub(super) own: PeerId,
     pub(super) link: Link,
     /// How long an offer waits for its answer, and the margin.
     pub(super) patience: Duration,
@@ -62,6 +72,8 @@ pub(super) struct Context<'a> {
     pub(super) observed: Option<SocketAddr>,
     /// Where this host can be reached directly.
     pub(super) hosts: &'a [SocketAddr],
+    pub(super) paths: &'a mut Paths,
+    pub(super) witness: &'a mut Witness,
     pub(super) sealing: &'a mut Sealing,
     pub(super) out: &'a mut Output,
     pub(super) random: &'a mut Generator,
@@ -106,7 +118,10 @@ impl Call {
             spoken: Spoken::new(),
             heard: Heard::new(),
             punch: Punch::Idle,
+            secret: None,
             hosts_told: false,
+            peer_mapping: None,
+            told_mapping: None,
             peer_hosts: None,
         }
     }
@@ -118,7 +133,7 @@ impl Call {
             return Err(CallError::NotAnswerable);
         }
         let (limit, had, declines) = (cx.blob_max, blob.len(), blob.is_empty());
-        let blob = self.seal.seal_answer(blob, cx.sealing)?;
+        let (blob, secret) = self.seal.seal_answer(blob, cx.sealing)?;
         if blob.len() > limit {
             return Err(match self.seal {
                 Seal::Plain => CallError::TooLarge { limit, had },
@@ -128,6 +143,7 @@ impl Call {
             });
         }
         callee.answer(blob, declines)?;
+        self.secret = (!declines).then_some(secret);
         self.deadline = cx.now + cx.patience;
         Ok(())
     }
@@ -150,6 +166,14 @@ impl Call {
         if let Some(message) = hosts::write(cx.hosts) {
             // A call that has had all its candidates is punched without these.
             self.hosts_told = self.push_candidate(message, cx).is_ok();
+        }
+    }
+
+    /// Tells the other peer how this host's NAT maps, once for each that it is found to do.
+    pub(super) fn tell_mapping(&mut self, cx: &mut Context<'_>) {
+        let Some(mapping) = cx.witness.mapping() else { return };
+        if self.told_mapping != Some(mapping) && self.push_candidate(witness::write(mapping), cx).is_ok() {
+            self.told_mapping = Some(mapping);
         }
     }
 
@@ -216,12 +240,13 @@ impl Call {
             Answer::First | Answer::More => Ok(Fate::Open),
             Answer::Damaged => Ok(self.fail_damaged(cx)),
             Answer::Whole(blob) => match self.seal.open_answer(blob) {
-                Ok(blob) if blob.is_empty() => {
+                Ok((blob, _)) if blob.is_empty() => {
                     cx.out.event(Event::Declined { offer });
                     self.acknowledge_at_once(BlobKind::Answer, Arrived::all(1), cx);
                     Ok(self.end(Some(BlobKind::Answer), cx))
                 }
-                Ok(blob) => {
+                Ok((blob, secret)) => {
+                    self.secret = Some(secret);
                     let (from, observed) = (self.peer, relayed.head().observed);
                     cx.out.event(Event::Answered { offer, from, observed, blob });
                     Ok(Fate::Open)
@@ -256,14 +281,19 @@ impl Call {
             self.heard.take(cx.now, relayed, |blob| self.seal.open_candidate(number, blob))?
         {
             if hosts::is_marked(&message) {
-                return self.take_hosts(&message, cx);
+                return self.take_own(&message, cx);
             }
             cx.out.event(Event::Candidate { offer, number, message });
         }
         Ok(Fate::Open)
     }
 
-    fn take_hosts(&mut self, message: &[u8], cx: &Context<'_>) -> Result<Fate, DropReason> {
+    /// Takes a message of the other peer's library.
+    fn take_own(&mut self, message: &[u8], cx: &Context<'_>) -> Result<Fate, DropReason> {
+        if let Some(mapping) = witness::read(message) {
+            self.peer_mapping = Some(mapping);
+            return Ok(Fate::Open);
+        }
         let peers = hosts::read(message)?;
         self.punch.take_hosts(cx.now, &peers, cx.hosts, cx.observed);
         self.peer_hosts = Some(peers);
@@ -308,22 +338,26 @@ impl Call {
 
     /// Takes a PUNCH_NOW.
     pub(super) fn punch_now(&mut self, order: &PunchNow, cx: &mut Context<'_>) -> Result<Fate, DropReason> {
-        let controlling = match self.role {
-            Role::Caller(_) => true,
-            Role::Callee(_) => false,
+        let own = match self.role {
+            Role::Caller(_) => probe_key::Role::Caller,
+            Role::Callee(_) => probe_key::Role::Callee,
         };
+        let secret = self.secret.as_ref().ok_or(DropReason::Phase)?;
+        let key = ProbeKey::new(secret, &self.parties(cx.own), own, order.token);
         if let Role::Callee(callee) = &mut self.role
             && callee.confirm()
         {
             cx.out.event(Event::AnswerDelivered { offer: self.offer });
         }
         let opening = self.opening(cx);
-        let ours = Order { controlling, opening, observed: cx.observed, hosts: cx.hosts };
-        match self.punch.start(cx.now, order, &ours)? {
+        let controlling = own == probe_key::Role::Caller;
+        let ours = Order { key, controlling, opening, observed: cx.observed, hosts: cx.hosts };
+        match self.punch.start(cx.now, order, ours)? {
             Started::Yes => {
                 if let Some(peers) = &self.peer_hosts {
                     self.punch.take_hosts(cx.now, peers, cx.hosts, cx.observed);
                 }
+                cx.witness.ask(cx.now);
                 self.tell_hosts(cx);
             }
             Started::Before => {}
@@ -333,6 +367,14 @@ impl Call {
             }
         }
         Ok(Fate::Open)
+    }
+
+    fn parties(&self, own: PeerId) -> Parties {
+        let (caller, callee) = match self.role {
+            Role::Caller(_) => (own, self.peer),
+            Role::Callee(_) => (self.peer, own),
+        };
+        Parties { offer: self.offer, caller, callee }
     }
 
     /// Returns how long PROBEs have a low hop limit: longer than the other peer's PUNCH_NOW may come later, which is at
@@ -370,18 +412,21 @@ impl Call {
 
     fn tell_path(&self, proved: Option<Proved>, cx: &mut Context<'_>) {
         if let Some(Proved { peer, kind, round_trip }) = proved {
+            if let Some(key) = self.punch.key() {
+                cx.paths.open(cx.now, self.offer, (key.clone(), peer), cx.random);
+            }
             cx.out.event(Event::Path { offer: self.offer, peer, kind, round_trip });
         }
     }
 
     /// Sends again what is not acknowledged: the server knows this client again.
-    pub(super) fn resume(&mut self, now: Instant) {
+    pub(super) fn resume(&mut self, now: Instant, observed: Option<SocketAddr>) {
         match &mut self.role {
             Role::Caller(caller) => caller.resume(now),
             Role::Callee(callee) => callee.resume(now),
         }
         self.spoken.flight.resume();
-        self.punch.resume(now);
+        self.punch.resume(now, observed);
     }
 
     /// Ends the call for a reason that the application is told, if it waits for an outcome.
@@ -413,11 +458,13 @@ impl Call {
 
     /// Does what time alone demands.
     pub(super) fn expire(&mut self, cx: &mut Context<'_>) -> Fate {
+        if self.punch.wants_fresh_port(cx.now, &cx.server_rtt) {
+            cx.out.event(Event::FreshPort { offer: self.offer });
+        }
         match self.punch.expire(cx.now) {
             Ok(proved) => self.tell_path(proved, cx),
             Err(reason) => {
-                let silent = reason == FailReason::NoPath && self.is_peer_silent();
-                let reason = if silent { FailReason::PeerGone } else { reason };
+                let reason = if reason == FailReason::NoPath { self.why_no_path(cx) } else { reason };
                 cx.out.event(Event::PunchFailed { offer: self.offer, reason });
             }
         }
@@ -439,6 +486,23 @@ impl Call {
             self.spoken.flight.expire(cx.now, &self.rtt);
         }
         Fate::Open
+    }
+
+    /// Says why no PROBE was answered, as far as is known.
+    fn why_no_path(&self, cx: &Context<'_>) -> FailReason {
+        if self.is_peer_silent() {
+            return FailReason::PeerGone;
+        }
+        match (cx.witness.mapping(), self.peer_mapping) {
+            (Some(Mapping::Dependent), Some(Mapping::Dependent)) => FailReason::BothSymmetric,
+            (Some(Mapping::Dependent), Some(Mapping::Independent)) => FailReason::SymmetricHere,
+            (Some(Mapping::Independent), Some(Mapping::Dependent)) => FailReason::SymmetricThere,
+            (Some(Mapping::Independent), Some(Mapping::Independent)) if self.punch.is_of_one_network() => {
+                FailReason::SameNat
+            }
+            (Some(Mapping::Independent), Some(Mapping::Independent)) => FailReason::UdpBlocked,
+            (None, _) | (_, None) => FailReason::NoPath,
+        }
     }
 
     /// Tells whether the other peer has neither acknowledged nor sent addresses: a client with addresses does both.

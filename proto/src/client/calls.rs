@@ -1,6 +1,7 @@
 //! All calls: which there are, how many there may be, and whose offer yields. Knows nothing of registering. SPEC 6
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use super::call::{Call, Context, Fate, Role};
 use super::callee::Stage;
@@ -82,6 +83,11 @@ impl Calls {
     /// The own addresses are others now: each call tells them anew.
     pub(super) fn hosts_changed(&mut self) {
         self.open.values_mut().for_each(|call| call.hosts_told = false);
+    }
+
+    /// Tells whether a path of that call is being looked for.
+    pub(super) fn is_probing(&self, offer: &OfferId) -> bool {
+        self.open.get(offer).is_some_and(|call| call.punch.is_probing())
     }
 
     /// Tells whether a call is under way.
@@ -189,9 +195,22 @@ impl Calls {
         if is_full { Err(DropReason::Room) } else { Ok(()) }
     }
 
+    /// Tells the other peers that a path is looked for with how this host's NAT maps.
+    pub(super) fn tell_mapping(&mut self, cx: &mut Context<'_>) {
+        self.open
+            .values_mut()
+            .filter(|call| call.punch.is_under_way())
+            .for_each(|call| call.tell_mapping(cx));
+    }
+
+    /// The socket is another one, or its network is.
+    pub(super) fn rebound(&mut self) {
+        self.open.values_mut().for_each(|call| call.punch.rebound());
+    }
+
     /// Sends again what is not acknowledged: the server knows this client again.
-    pub(super) fn resume(&mut self, now: Instant) {
-        self.open.values_mut().for_each(|call| call.resume(now));
+    pub(super) fn resume(&mut self, now: Instant, observed: Option<SocketAddr>) {
+        self.open.values_mut().for_each(|call| call.resume(now, observed));
     }
 
     /// Ends every call.

@@ -99,6 +99,18 @@ pub const OPENING_TIME: Duration = Duration::from_millis(500);
 pub const OPENING_MARGIN: Duration = Duration::from_millis(50);
 /// That hop limit: it leaves a NAT and a carrier's behind it. SPEC 8
 pub const OPENING_HOPS: u8 = 3;
+/// That hop limit for [`OPENING_TIME`] once either port is a fresh one: the other NAT may have been nearer than thought. SPEC 8
+pub const OPENING_HOPS_NEAR: u8 = 2;
+/// The same for as long after that: the own NAT may be farther than thought. SPEC 8
+pub const OPENING_HOPS_FAR: u8 = 5;
+/// After which a peer that has heard nothing asks for a fresh port. SPEC 8
+pub const FRESH_PORT_TIME: Duration = Duration::from_secs(1);
+/// Between questions for consent on a path, +-20 %. RFC 7675, SPEC 8
+pub const CONSENT_INTERVAL: Duration = Duration::from_secs(5);
+/// Without consent a path is lost after this. RFC 7675, SPEC 8
+pub const CONSENT_TIME: Duration = Duration::from_secs(30);
+/// Questions for consent whose answer is still recognised: as many as are sent in [`CONSENT_TIME`].
+pub const CONSENTS_MAX: usize = 8;
 /// Addresses that a peer names for itself, at most. SPEC 8
 pub const HOSTS_MAX: usize = 8;
 /// Addresses of the other peer that are tried, at most: named by it, by the server, and those that its PROBEs come from.
@@ -111,6 +123,10 @@ pub const HOST_INTERVAL: Duration = Duration::from_millis(100);
 pub const HOST_PROBES: u32 = 20;
 /// How long the caller waits for a better path after the first is proved. SPEC 8
 pub const NOMINATE_WAIT: Duration = Duration::from_millis(150);
+/// Between PINGs to a second address. SPEC 8
+pub const WITNESS_INTERVAL: Duration = Duration::from_millis(200);
+/// PINGs to it, at most, for one search for a path.
+pub const WITNESS_PINGS: usize = 10;
 /// PROBEs whose answer is still recognised; the oldest are forgotten first.
 pub const PROBES_MAX: usize = 128;
 

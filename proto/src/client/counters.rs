@@ -29,8 +29,8 @@ pub enum DropReason {
     Room,
     /// The other peer's offer yields to this client's own. SPEC 6
     Glare,
-    /// Not the token of the offer. SPEC 8
-    Token,
+    /// A probe without the tag of the other peer of the call. SPEC 8
+    Tag,
     /// A sealed blob does not open. SPEC 13
     Sealed,
     /// The application has not taken its events.
@@ -52,7 +52,7 @@ impl DropReason {
         Self::Phase,
         Self::Room,
         Self::Glare,
-        Self::Token,
+        Self::Tag,
         Self::Sealed,
         Self::Undrained,
     ];
@@ -73,7 +73,7 @@ impl DropReason {
             Self::Phase => "phase",
             Self::Room => "room",
             Self::Glare => "glare",
-            Self::Token => "token",
+            Self::Tag => "tag",
             Self::Sealed => "sealed",
             Self::Undrained => "undrained",
         }

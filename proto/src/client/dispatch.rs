@@ -24,6 +24,7 @@ impl Client {
         };
         match (frame.kind().direction(), is_server) {
             (Direction::Out, true) => self.take_from_server(frame),
+            (Direction::Out, false) if self.witness.is_at(from) => self.take_from_witness(&frame),
             (Direction::Out, false) => Err(DropReason::Source),
             (Direction::Peer, false) => self.take_from_peer(from, frame),
             (Direction::Peer, true) | (Direction::In, _) => Err(DropReason::Direction),
@@ -80,8 +81,22 @@ impl Client {
         Ok(())
     }
 
+    fn take_from_witness(&mut self, frame: &Frame<'_>) -> Result<(), DropReason> {
+        let Frame::Pong(pong) = frame else { return Err(DropReason::Source) };
+        self.witness.answered(pong, self.registration.observed())?;
+        let (calls, mut cx) = self.split();
+        calls.tell_mapping(&mut cx);
+        Ok(())
+    }
+
     fn take_from_peer(&mut self, from: SocketAddr, frame: Frame<'_>) -> Result<(), DropReason> {
         match frame {
+            Frame::Probe(probe) if self.is_on_path(&probe.offer) => {
+                self.paths.probed(self.now, from, &probe, &mut self.out)
+            }
+            Frame::ProbeReply(reply) if self.is_on_path(&reply.offer) => {
+                self.paths.answered(self.now, from, &reply)
+            }
             Frame::Probe(probe) => {
                 self.with_call(probe.offer, |call, cx| call.probed(from, &probe, cx).map(|()| Fate::Open))
             }
@@ -161,6 +176,11 @@ impl Client {
     ) -> Result<(), DropReason> {
         let (calls, mut cx) = self.split();
         calls.with(offer, |call| act(call, &mut cx))
+    }
+
+    /// Tells whether probes of that call are about the path in use, and not about finding another.
+    fn is_on_path(&self, offer: &OfferId) -> bool {
+        self.paths.has(offer) && !self.calls.is_probing(offer)
     }
 
     fn check(&self, session: Session) -> Result<(), DropReason> {

@@ -129,6 +129,20 @@ pub enum Event {
         /// From a PROBE to its answer.
         round_trip: Duration,
     },
+    /// The other peer has not consented to a path for [`CONSENT_TIME`](super::CONSENT_TIME): nothing may be sent there any
+    /// more. RFC 7675
+    PathLost {
+        /// The call, which may be over.
+        offer: OfferId,
+        /// The other peer's address on this path.
+        peer: SocketAddr,
+    },
+    /// Nothing is heard of the other peer: a NAT may have taken the flow for its own, which another local port heals. Give
+    /// the client another socket, and say so by [`rebind`](super::Client::rebind); or let it be. SPEC 8
+    FreshPort {
+        /// The call.
+        offer: OfferId,
+    },
     /// No direct path was found.
     PunchFailed {
         /// The call.
@@ -215,8 +229,19 @@ pub enum FailReason {
     ServerSilent,
     /// The client is not, or no longer, registered.
     Unregistered,
-    /// No PROBE was answered in time: a NAT gives each destination another port, or a firewall stops UDP.
+    /// No PROBE was answered in time: a NAT gives each destination another port, or a firewall stops UDP. What more can be
+    /// said takes a second address to ask: see [`Config::witness`](super::Config::witness).
     NoPath,
+    /// Both NATs give each destination another port.
+    BothSymmetric,
+    /// This side's NAT does, and the other side's lets nothing in that it has not asked for.
+    SymmetricHere,
+    /// The other side's NAT does, and this side's lets nothing in that it has not asked for.
+    SymmetricThere,
+    /// Both NATs would allow a path, so a firewall on either side stops UDP between the two.
+    UdpBlocked,
+    /// Both are behind one NAT, in networks that do not reach each other, and it does not turn packets round.
+    SameNat,
     /// The peers have no address family in common.
     NoCommonFamily,
     /// Nothing was heard of the other peer, neither directly nor through the server.
@@ -249,6 +274,17 @@ impl fmt::Display for FailReason {
             Self::ServerSilent => f.write_str("the server is silent"),
             Self::Unregistered => f.write_str("not registered"),
             Self::NoPath => f.write_str("no probe was answered"),
+            Self::BothSymmetric => f.write_str("both NATs give each destination another port"),
+            Self::SymmetricHere => f.write_str(
+                "the NAT on this side gives each destination another port, the one on the other side lets in nothing unasked",
+            ),
+            Self::SymmetricThere => f.write_str(
+                "the NAT on the other side gives each destination another port, the one on this side lets in nothing unasked",
+            ),
+            Self::UdpBlocked => f.write_str("a firewall on either side stops UDP between the peers"),
+            Self::SameNat => {
+                f.write_str("both peers are behind one NAT, in networks that do not reach each other")
+            }
             Self::NoCommonFamily => f.write_str("one peer has only IPv4, the other only IPv6"),
             Self::PeerGone => f.write_str("nothing was heard of the other peer"),
             Self::CallOver => f.write_str("the call was over before"),
@@ -333,7 +369,8 @@ pub enum CallError {
     },
     /// Nothing can be sealed to the other peer's key.
     BadKey,
-    /// The message begins like those of the library itself, with [`HOSTS_MARK`](super::HOSTS_MARK).
+    /// The message begins like those of the library itself, with the first three bytes of
+    /// [`HOSTS_MARK`](super::HOSTS_MARK).
     Reserved,
     /// The call has had [`CANDIDATES_MAX`](super::CANDIDATES_MAX) candidates.
     TooMany,
@@ -352,9 +389,7 @@ impl fmt::Display for CallError {
                 write!(f, "the message has {had} bytes once sealed, at most {limit} are allowed")
             }
             Self::BadKey => f.write_str("nothing can be sealed to the other peer's key"),
-            Self::Reserved => {
-                f.write_str("the message begins with the bytes 00 52 54 01, which are reserved")
-            }
+            Self::Reserved => f.write_str("the message begins with the bytes 00 52 54, which are reserved"),
             Self::TooMany => write!(f, "the call has had {} candidates", super::CANDIDATES_MAX),
         }
     }

@@ -7,14 +7,17 @@ use super::constants::HOSTS_MAX;
 use super::counters::DropReason;
 use crate::wire::Address;
 
-/// What such a message begins with; no message of an application may. SPEC 8
+/// What such a message begins with; no message of an application may begin with its first three bytes. SPEC 8
 pub const HOSTS_MARK: [u8; 4] = [0x00, b'R', b'T', 0x01];
 /// Bytes of an address.
 const ADDRESS: usize = 19;
 
+/// What all messages of the library's own begin with. SPEC 8
+pub(super) const OWN_MARK: [u8; 3] = [0x00, b'R', b'T'];
+
 /// Tells whether a message is the library's own.
 pub(super) fn is_marked(message: &[u8]) -> bool {
-    message.starts_with(&HOSTS_MARK)
+    message.starts_with(&OWN_MARK)
 }
 
 /// Writes the message; `None` where there is nothing to tell.

@@ -22,6 +22,7 @@ mod incoming;
 mod link;
 mod outgoing;
 mod output;
+mod paths;
 mod ping;
 mod punch;
 mod refusal;
@@ -30,6 +31,7 @@ mod request;
 mod rtt;
 mod sealing;
 mod sending;
+mod witness;
 
 use std::net::SocketAddr;
 
@@ -38,14 +40,17 @@ pub use counters::{Counters, DropReason};
 pub use event::{CallError, Event, FailReason, OfferError, PathKind, RefusalCode};
 pub use hosts::HOSTS_MARK;
 pub use output::Transmit;
+pub use witness::Mapping;
 
 use self::call::{Call, Context};
 use self::calls::Calls;
 use self::output::Output;
+use self::paths::Paths;
 use self::ping::Pinging;
 use self::registration::{Change, Registration};
 use self::sealing::Sealing;
 use self::sending::To;
+use self::witness::Witness;
 use crate::identity::Identity;
 use crate::keyed::Generator;
 use crate::wire::{self, Address, OfferId, PeerId};
@@ -66,6 +71,9 @@ pub struct Config {
     pub known_as: SocketAddr,
     /// Who this client is: a plain identifier, or a key.
     pub identity: Identity,
+    /// Another address of the server, or another server of this protocol, that is asked what it sees when a path is looked
+    /// for, so that a failure can say whose NAT is in the way. `None`: nobody is.
+    pub witness: Option<SocketAddr>,
     /// Seconds since 1970-01-01T00:00:00Z at the moment that [`Client::new`] is given. What is sealed is dated; see
     /// [`Client::set_unix_time`]. SPEC 13
     pub unix_time: u64,
@@ -75,7 +83,7 @@ impl Config {
     /// Names the server, who to be, and the time in Unix seconds at the moment that [`Client::new`] is given.
     #[must_use]
     pub fn new(server: SocketAddr, identity: impl Into<Identity>, unix_time: u64) -> Self {
-        Self { server, known_as: server, identity: identity.into(), unix_time }
+        Self { server, known_as: server, identity: identity.into(), witness: None, unix_time }
     }
 }
 
@@ -97,7 +105,9 @@ pub struct Client {
     server: SocketAddr,
     registration: Registration,
     calls: Calls,
+    paths: Paths,
     pinging: Pinging,
+    witness: Witness,
     /// Where this host can be reached directly.
     hosts: Vec<SocketAddr>,
     sealing: Sealing,
@@ -116,7 +126,9 @@ impl Client {
             calls: Calls::new(config.identity.identifier()),
             sealing: Sealing::new(now, &config.identity, config.unix_time, entropy),
             registration: Registration::new(now, config.identity, Address::from(config.known_as)),
+            paths: Paths::default(),
             pinging: Pinging::default(),
+            witness: Witness::new(config.witness),
             hosts: Vec::new(),
             random: Generator::new(seed.key(CLIENT_PURPOSE)),
             out: Output::new(config.server),
@@ -149,7 +161,9 @@ impl Client {
 
     /// Returns the next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        let transmit = self.out.poll_reply().or_else(|| self.poll_request()).or_else(|| self.poll_call())?;
+        let transmit = self.out.poll_reply();
+        let transmit = transmit.or_else(|| self.poll_request()).or_else(|| self.poll_call());
+        let transmit = transmit.or_else(|| self.poll_path()).or_else(|| self.poll_witness())?;
         self.out.counters.count_out(transmit.contents.len());
         Some(transmit)
     }
@@ -164,7 +178,8 @@ impl Client {
     pub fn poll_timeout(&self) -> Option<Instant> {
         // What is due already is output, or waits for the server and not for time.
         let calls = self.calls.next(self.now, self.registration.link());
-        let own = self.registration.next().into_iter().chain(self.pinging.next());
+        let own = [self.registration.next(), self.pinging.next(), self.paths.next(), self.witness.next()];
+        let own = own.into_iter().flatten();
         calls.chain(own).filter(|&at| at > self.now).min()
     }
 
@@ -175,10 +190,11 @@ impl Client {
         self.settle();
     }
 
-    /// Ends all calls and the registration. Ends in [`Event::Unregistered`].
+    /// Ends all calls, paths and the registration. Ends in [`Event::Unregistered`].
     pub fn unregister(&mut self, now: Instant) {
         self.advance(now);
         self.fail_calls();
+        self.paths.close_all();
         self.registration.unregister(self.now, &mut self.random, &mut self.out);
         self.settle();
     }
@@ -187,6 +203,7 @@ impl Client {
     pub fn rebind(&mut self, now: Instant) {
         self.advance(now);
         self.registration.rebind(self.now, &mut self.random);
+        self.calls.rebound();
         self.settle();
     }
 
@@ -249,9 +266,29 @@ impl Client {
     pub fn punch(&mut self, now: Instant, offer: OfferId) -> Result<(), CallError> {
         self.command(now, offer, |call, cx| {
             call.punch.ask(cx.now);
+            cx.witness.ask(cx.now);
             call.tell_hosts(cx);
             Ok(())
         })
+    }
+
+    /// Says whether paths that are taken from now on are kept, by a PROBE every [`CONSENT_INTERVAL`] that the other peer
+    /// answers: so they are unless this says otherwise. Those that are not kept are still answered on. SPEC 8
+    pub fn keep_paths(&mut self, keep: bool) {
+        self.paths.keeps = keep;
+    }
+
+    /// Lets go of a path that is not used any more: the other peer will find it lost. Without one, nothing happens.
+    pub fn close_path(&mut self, now: Instant, offer: OfferId) {
+        self.advance(now);
+        self.paths.close(&offer);
+        self.settle();
+    }
+
+    /// Tells whether any path is in use: another socket would break it.
+    #[must_use]
+    pub fn has_paths(&self) -> bool {
+        !self.paths.is_empty()
     }
 
     /// Names the addresses at which the socket can be reached on this host's own interfaces: told to the other peer once
@@ -299,6 +336,7 @@ impl Client {
         let change = self.registration.expire(self.now, &mut self.random, &mut self.out);
         self.follow(change);
         self.pinging.expire(self.now, &mut self.out);
+        self.paths.expire(self.now, &mut self.out);
         let (calls, mut cx) = self.split();
         calls.expire(&mut cx);
     }
@@ -306,7 +344,7 @@ impl Client {
     fn follow(&mut self, change: Change) {
         match change {
             Change::None => {}
-            Change::Registered => self.calls.resume(self.now),
+            Change::Registered => self.calls.resume(self.now, self.registration.observed()),
             Change::Ended => self.fail_calls(),
         }
     }
@@ -319,12 +357,15 @@ impl Client {
     fn split(&mut self) -> (&mut Calls, Context<'_>) {
         let context = Context {
             now: self.now,
+            own: self.registration.identifier(),
             link: self.registration.link(),
             patience: self.registration.terms().timeout + OFFER_MARGIN,
             blob_max: self.registration.terms().maxblob,
             server_rtt: self.registration.rtt,
             observed: self.registration.observed(),
             hosts: &self.hosts,
+            paths: &mut self.paths,
+            witness: &mut self.witness,
             sealing: &mut self.sealing,
             out: &mut self.out,
             random: &mut self.random,
@@ -338,6 +379,16 @@ impl Client {
             registration.poll(*now, random).or_else(|| pinging.poll(*now, &registration.rtt, random))?;
         self.out.counters.count_turn(turn);
         Some(Transmit { to: self.server, contents: frame.to_vec(), hops: None })
+    }
+
+    fn poll_path(&mut self) -> Option<Transmit> {
+        let (to, frame) = self.paths.poll(self.now, &mut self.random)?;
+        Some(Transmit { to, contents: frame.to_vec(), hops: None })
+    }
+
+    fn poll_witness(&mut self) -> Option<Transmit> {
+        let (to, frame) = self.witness.poll(self.now, &mut self.random)?;
+        Some(Transmit { to, contents: frame.to_vec(), hops: None })
     }
 
     fn poll_call(&mut self) -> Option<Transmit> {

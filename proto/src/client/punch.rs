@@ -6,17 +6,23 @@ use std::time::Duration;
 
 use super::checks::{Check, Checks, Rank};
 use super::constants::{
-    NOMINATE_WAIT, OPENING_HOPS, PROBE_INTERVAL, PROBE_TIME, PROBE_TIME_MIN, PROBES_MAX, PUNCH_INTERVAL,
+    FRESH_PORT_TIME, NOMINATE_WAIT, OPENING_HOPS, OPENING_HOPS_FAR, OPENING_HOPS_NEAR, OPENING_TIME,
+    PROBE_INTERVAL, PROBE_TIME, PROBE_TIME_MIN, PROBES_MAX, PUNCH_INTERVAL,
 };
 use super::counters::DropReason;
 use super::event::{FailReason, PathKind};
 use super::flight::Turn;
 use super::output::Output;
+use super::rtt::Rtt;
 use crate::Instant;
 use crate::keyed::Generator;
-use crate::wire::{Address, Flag, Frame, OfferId, Probe, ProbeReply, PunchNow, Token, TransactionId, Zeros};
+use crate::probe_key::ProbeKey;
+use crate::wire::{
+    Address, Flag, Frame, OfferId, Probe, ProbeReply, PunchNow, Tag, Token, TransactionId, Zeros,
+};
 
 /// The life of one call's direct path.
+#[expect(clippy::large_enum_variant, reason = "one to a call, of which there are few, and all of them probe")]
 #[derive(Debug)]
 pub(super) enum Punch {
     /// Nobody has asked.
@@ -26,7 +32,19 @@ pub(super) enum Punch {
     /// Looking for a path.
     Probing(Probing),
     /// A path was proved, or none was found. The peer's probes are answered on.
-    Over { token: Token, peer: Address, since: Instant, heard: bool },
+    Over(Over),
+}
+
+/// What is left of punching: enough to answer the other peer.
+#[derive(Debug)]
+pub(super) struct Over {
+    token: Token,
+    same_network: bool,
+    key: ProbeKey,
+    peer: Address,
+    since: Instant,
+    heard: bool,
+    seen: Seen,
 }
 
 /// PUNCH and its repeats.
@@ -41,8 +59,21 @@ pub(super) struct Asking {
 #[derive(Debug)]
 pub(super) struct Probing {
     token: Token,
+    key: ProbeKey,
+    seen: Seen,
     /// What the PUNCH_NOW named.
     observed: SocketAddr,
+    /// Where the server saw this client then.
+    own: Option<SocketAddr>,
+    /// It sees this client elsewhere since: all begins anew with the next PUNCH_NOW.
+    moved: bool,
+    /// When the PUNCH_NOW came, and how many more of it have.
+    started: Instant,
+    told: u32,
+    /// Either peer was elsewhere before: it is not the first attempt.
+    again: bool,
+    /// When to ask for a fresh port.
+    fresh: Option<Instant>,
     /// The caller chooses the path.
     controlling: bool,
     /// Both peers may be behind one NAT.
@@ -65,6 +96,24 @@ pub(super) struct Probing {
     asking: Option<Asking>,
 }
 
+/// The last PROBEs of the other peer, and where each came from. Who has read one on its way cannot show it elsewhere again.
+#[derive(Debug, Default)]
+struct Seen(VecDeque<(TransactionId, SocketAddr)>);
+
+impl Seen {
+    /// Takes a PROBE, unless the same has come from another address.
+    fn admit(&mut self, transaction: TransactionId, from: SocketAddr) -> bool {
+        if let Some((_, before)) = self.0.iter().find(|(seen, _)| *seen == transaction) {
+            return *before == from;
+        }
+        if self.0.len() >= PROBES_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((transaction, from));
+        true
+    }
+}
+
 /// A PROBE that may still be answered.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
@@ -75,6 +124,8 @@ struct Sent {
 
 /// What this side knows when a PUNCH_NOW comes.
 pub(super) struct Order<'a> {
+    /// Proves probes, with the token of the PUNCH_NOW in it.
+    pub(super) key: ProbeKey,
     /// This side is the caller.
     pub(super) controlling: bool,
     /// How long PROBEs have a low hop limit.
@@ -108,9 +159,7 @@ impl Punch {
     /// Asks the server to start both peers, unless that is under way.
     pub(super) fn ask(&mut self, now: Instant) {
         match self {
-            Self::Idle | Self::Over { .. } => {
-                *self = Self::Asking(Asking { times: 0, next: now, until: None })
-            }
+            Self::Idle | Self::Over(_) => *self = Self::Asking(Asking { times: 0, next: now, until: None }),
             Self::Asking(_) | Self::Probing(_) => {}
         }
     }
@@ -118,7 +167,7 @@ impl Punch {
     /// Tells whether the application waits for an outcome.
     pub(super) fn is_under_way(&self) -> bool {
         match self {
-            Self::Idle | Self::Over { .. } => false,
+            Self::Idle | Self::Over(_) => false,
             Self::Asking(_) | Self::Probing(_) => true,
         }
     }
@@ -133,7 +182,7 @@ impl Punch {
         &mut self,
         now: Instant,
         order: &PunchNow,
-        ours: &Order<'_>,
+        ours: Order<'_>,
     ) -> Result<Started, DropReason> {
         let Some(peer) = order.peer.socket_addr().filter(|peer| peer.port() != 0) else {
             if !self.is_under_way() {
@@ -142,18 +191,25 @@ impl Punch {
             *self = Self::Idle;
             return Ok(Started::Nowhere);
         };
-        let mut until = now + PROBE_TIME;
+        let (mut until, mut again, mut fresh) = (now + PROBE_TIME, false, None);
         let (before, asking) = match self {
             Self::Probing(probing) if probing.token == order.token => {
-                if probing.observed == peer {
+                if probing.observed == peer && !probing.moved {
+                    probing.told += 1;
                     return Ok(Started::Before);
                 }
+                if probing.moved {
+                    // What was proved was so of the old port.
+                    probing.checks = Checks::default();
+                }
+                (again, fresh) = (true, Some(probing.fresh));
                 until = probing.until.max(now + PROBE_TIME_MIN);
                 let asking = probing.asking;
-                (Some((std::mem::take(&mut probing.sent), std::mem::take(&mut probing.checks))), asking)
+                let Probing { sent, checks, seen, .. } = probing;
+                (Some((std::mem::take(sent), std::mem::take(checks), std::mem::take(seen))), asking)
             }
-            Self::Over { token, peer, since, .. }
-                if *token == order.token && *peer == order.peer && now < *since + PROBE_TIME =>
+            Self::Over(over)
+                if over.token == order.token && over.peer == order.peer && now < over.since + PROBE_TIME =>
             {
                 return Ok(Started::Before);
             }
@@ -161,20 +217,30 @@ impl Punch {
                 until = asking.until.unwrap_or(until).max(now + PROBE_TIME_MIN);
                 (None, Some(*asking))
             }
-            Self::Idle | Self::Probing(_) | Self::Over { .. } => (None, None),
+            Self::Idle | Self::Probing(_) | Self::Over(_) => (None, None),
         };
-        let (sent, mut checks) = before.unwrap_or_default();
+        let (sent, mut checks, seen) = before.unwrap_or_default();
         checks.replace_observed();
         if is_usable(peer, ours.observed, ours.hosts) {
             checks.add(now, peer, PathKind::Observed);
         }
+        // Either side may be the one whose NAT has taken the flow, and neither knows: each changes its port once.
+        let fresh = fresh.unwrap_or_else(|| fresh_at(now, until, peer));
         *self = Self::Probing(Probing {
             token: order.token,
+            key: ours.key,
+            seen,
             observed: peer,
+            own: ours.observed,
+            moved: false,
+            started: now,
+            told: 1,
+            again,
+            fresh,
             controlling: ours.controlling,
             same_network: ours.observed.is_some_and(|own| own.ip() == peer.ip()),
             hosts_known: false,
-            opening: now + ours.opening,
+            opening: now + if again { OPENING_TIME * 2 } else { ours.opening },
             heard: false,
             until,
             checks,
@@ -208,12 +274,21 @@ impl Punch {
         }
     }
 
+    /// Tells whether the server sees both peers at one address.
+    pub(super) fn is_of_one_network(&self) -> bool {
+        match self {
+            Self::Idle | Self::Asking(_) => false,
+            Self::Probing(probing) => probing.same_network,
+            Self::Over(over) => over.same_network,
+        }
+    }
+
     /// Tells whether anything came from the other peer directly.
     pub(super) fn is_heard(&self) -> bool {
         match self {
             Self::Idle | Self::Asking(_) => false,
             Self::Probing(probing) => probing.heard,
-            Self::Over { heard, .. } => *heard,
+            Self::Over(over) => over.heard,
         }
     }
 
@@ -232,14 +307,41 @@ impl Punch {
                 probing.asking = None;
                 false
             }
-            (Self::Idle | Self::Probing(_) | Self::Over { .. }, _) => false,
+            (Self::Idle | Self::Probing(_) | Self::Over(_), _) => false,
         }
     }
 
-    /// Asks anew at once: the server knows this client again.
-    pub(super) fn resume(&mut self, now: Instant) {
-        if let Self::Asking(asking) = self {
-            (asking.times, asking.next) = (0, now);
+    /// Stops until both start anew: from another port, one PROBE before the other peer's first would do the same harm again.
+    pub(super) fn rebound(&mut self) {
+        if let Self::Probing(probing) = self {
+            (probing.moved, probing.fresh) = (true, None);
+        }
+    }
+
+    /// Asks anew at once: the server knows this client again, and sees it there.
+    pub(super) fn resume(&mut self, now: Instant, observed: Option<SocketAddr>) {
+        match self {
+            Self::Asking(asking) => (asking.times, asking.next) = (0, now),
+            Self::Probing(probing) if probing.moved || !probing.heard && probing.own != observed => {
+                probing.moved = true;
+                probing.asking = Some(Asking { times: 0, next: now, until: Some(probing.until) });
+            }
+            Self::Idle | Self::Probing(_) | Self::Over(_) => {}
+        }
+    }
+
+    /// Tells, once, whether another local port is worth trying: not where PUNCHes are lost, since then probes are, too, and
+    /// the new registration would be.
+    pub(super) fn wants_fresh_port(&mut self, now: Instant, rtt: &Rtt) -> bool {
+        let Self::Probing(probing) = self else { return false };
+        probing.fresh.take_if(|at| *at <= now).is_some() && probing.is_told_of_most(now, rtt)
+    }
+
+    /// Returns what probes are proved by.
+    pub(super) fn key(&self) -> Option<&ProbeKey> {
+        match self {
+            Self::Idle | Self::Asking(_) => None,
+            Self::Probing(Probing { key, .. }) | Self::Over(Over { key, .. }) => Some(key),
         }
     }
 
@@ -252,17 +354,19 @@ impl Punch {
         probe: &Probe,
         out: &mut Output,
     ) -> Result<Option<Proved>, DropReason> {
-        if self.token() != Some(probe.token) {
-            return Err(DropReason::Token);
+        let &Probe { offer, transaction, nominate, .. } = probe;
+        let (key, seen) = match self {
+            Self::Idle | Self::Asking(_) => return Err(DropReason::Tag),
+            Self::Probing(Probing { key, seen, .. }) | Self::Over(Over { key, seen, .. }) => (key, seen),
+        };
+        if !key.is_others(probe) {
+            return Err(DropReason::Tag);
         }
-        let &Probe { offer, token, transaction, nominate, .. } = probe;
-        if let Self::Probing(probing) = self
-            && probing.sent.iter().any(|sent| sent.transaction == transaction)
-        {
-            // An own one: the other peer's address is this host's, too.
+        if !seen.admit(transaction, from) {
             return Err(DropReason::Reference);
         }
-        out.reply(from, &Frame::ProbeReply(ProbeReply { offer, token, transaction, observed: from.into() }));
+        let reply = ProbeReply { offer, tag: Tag::NONE, transaction, observed: from.into() };
+        out.reply(from, &key.sign_reply(reply));
         let Self::Probing(probing) = self else { return Ok(None) };
         let path = probing.heard_from(now, from, nominate.is_set());
         Ok(self.settle(now, path))
@@ -275,8 +379,8 @@ impl Punch {
         from: SocketAddr,
         reply: &ProbeReply,
     ) -> Result<Option<Proved>, DropReason> {
-        if self.token() != Some(reply.token) {
-            return Err(DropReason::Token);
+        if !self.key().is_some_and(|key| key.is_others_reply(reply)) {
+            return Err(DropReason::Tag);
         }
         let Self::Probing(probing) = self else { return Ok(None) };
         let path = probing.answered(now, from, reply.transaction)?;
@@ -285,7 +389,7 @@ impl Punch {
 
     /// Takes a path that both sides know for the outcome.
     fn settle(&mut self, now: Instant, path: Option<Proved>) -> Option<Proved> {
-        if let (Self::Probing(probing), Some(_)) = (&*self, path) {
+        if let (Self::Probing(probing), Some(_)) = (&mut *self, path) {
             *self = probing.over(now);
         }
         path
@@ -308,7 +412,7 @@ impl Punch {
                 *self = Self::Idle;
                 Err(FailReason::ServerSilent)
             }
-            Self::Idle | Self::Asking(_) | Self::Over { .. } => Ok(None),
+            Self::Idle | Self::Asking(_) | Self::Over(_) => Ok(None),
         }
     }
 
@@ -343,33 +447,39 @@ impl Punch {
     pub(super) fn next_punch(&self) -> Option<Instant> {
         match self {
             Self::Asking(asking) | Self::Probing(Probing { asking: Some(asking), .. }) => Some(asking.next),
-            Self::Idle | Self::Probing(_) | Self::Over { .. } => None,
+            Self::Idle | Self::Probing(_) | Self::Over(_) => None,
         }
     }
 
     /// Returns when there will next be something to do that needs no server.
     pub(super) fn next(&self) -> Option<Instant> {
         match self {
-            Self::Idle | Self::Over { .. } => None,
+            Self::Idle | Self::Over(_) => None,
             Self::Asking(asking) => asking.until,
             Self::Probing(probing) => probing.next(),
-        }
-    }
-
-    fn token(&self) -> Option<Token> {
-        match self {
-            Self::Idle | Self::Asking(_) => None,
-            Self::Probing(probing) => Some(probing.token),
-            Self::Over { token, .. } => Some(*token),
         }
     }
 }
 
 impl Probing {
+    /// Tells whether nine of ten PUNCHes have been heard of, this side's or the other's, but for those on their way.
+    fn is_told_of_most(&self, now: Instant, rtt: &Rtt) -> bool {
+        let in_time = |time: Duration| (time.as_micros() / PUNCH_INTERVAL.as_micros()) as u32;
+        let sent = match &self.asking {
+            Some(asking) if rtt.is_measured() => asking.times.saturating_sub(in_time(rtt.mean()) + 1),
+            Some(_) => return false,
+            None => in_time(now.since(self.started)),
+        };
+        self.told * 10 >= sent * 9
+    }
+
     /// Takes it that the other peer has started.
     fn hear(&mut self) {
-        self.heard = true;
-        self.asking = None;
+        (self.heard, self.fresh) = (true, None);
+        // Who is elsewhere than before needs a PUNCH_NOW of its own.
+        if !self.moved {
+            self.asking = None;
+        }
     }
 
     /// Takes it that a PROBE came from there. Returns the path, if that was the last word.
@@ -437,6 +547,9 @@ impl Probing {
 
     /// Returns whom to probe now, and whether that path is nominated.
     fn poll(&mut self, now: Instant) -> Option<(SocketAddr, bool)> {
+        if self.moved {
+            return None;
+        }
         if let (Some(peer), Some(next)) = (self.nominated, self.next) {
             if now < next {
                 return None;
@@ -449,15 +562,23 @@ impl Probing {
 
     /// Returns when there will next be something to do.
     fn next(&self) -> Option<Instant> {
+        if self.moved {
+            return Some(self.until);
+        }
         let probe =
             if self.nominated.is_some() && self.next.is_some() { self.next } else { self.checks.next() };
-        probe.into_iter().chain(self.choose).chain([self.until]).min()
+        probe.into_iter().chain(self.choose).chain(self.fresh).chain([self.until]).min()
     }
 
     /// Until the other peer is heard, the first PROBEs to a public IPv4 address only open the own NAT.
     fn hops(&self, now: Instant, peer: SocketAddr) -> Option<u8> {
         let opens = !self.heard && now < self.opening && Rank::of(peer) == Rank::Ipv4;
-        opens.then_some(OPENING_HOPS)
+        let first_half = now + OPENING_TIME < self.opening;
+        opens.then_some(match (self.again, first_half) {
+            (false, _) => OPENING_HOPS,
+            (true, true) => OPENING_HOPS_NEAR,
+            (true, false) => OPENING_HOPS_FAR,
+        })
     }
 
     fn probe(
@@ -472,11 +593,14 @@ impl Probing {
         }
         self.sent.push_back(Sent { transaction, at: now, nominates });
         let nominate = if nominates { Flag::YES } else { Flag::NO };
-        Frame::Probe(Probe { offer, token: self.token, transaction, nominate, zero: Zeros::ZERO })
+        self.key.sign(Probe { offer, tag: Tag::NONE, transaction, nominate, zero: Zeros::ZERO })
     }
 
-    fn over(&self, now: Instant) -> Punch {
-        Punch::Over { token: self.token, peer: self.observed.into(), since: now, heard: self.heard }
+    fn over(&mut self, now: Instant) -> Punch {
+        let Self { token, same_network, ref key, observed, heard, .. } = *self;
+        let seen = std::mem::take(&mut self.seen);
+        let key = key.clone();
+        Punch::Over(Over { token, same_network, key, peer: observed.into(), since: now, heard, seen })
     }
 }
 
@@ -484,6 +608,12 @@ impl Proved {
     fn of(check: &Check) -> Option<Self> {
         Some(Self { peer: check.peer, kind: check.kind, round_trip: check.proved? })
     }
+}
+
+/// Returns when to ask for a fresh port, if there will be time for it, and NATs on the way.
+fn fresh_at(now: Instant, until: Instant, peer: SocketAddr) -> Option<Instant> {
+    let at = now + FRESH_PORT_TIME;
+    (Rank::of(peer) == Rank::Ipv4 && at + PROBE_TIME_MIN <= until).then_some(at)
 }
 
 /// Tells whether this host has an address of that family.

@@ -19,7 +19,7 @@ use crate::Instant;
 use crate::identity::{Binding, Identity};
 use crate::keyed::Generator;
 use crate::wire::{
-    Address, BLOB_MAX, Challenge, Cookie, Frame, Keepalive, Refusal, Register, Registered, Session,
+    Address, BLOB_MAX, Challenge, Cookie, Frame, Keepalive, PeerId, Refusal, Register, Registered, Session,
     Signature, Ticket, Unregister, Zeros,
 };
 
@@ -148,6 +148,11 @@ impl Registration {
             Held::Nothing => None,
             Held::Trusted(session) | Held::Doubted(session) => Some(session),
         }
+    }
+
+    /// Returns who this client is.
+    pub(super) fn identifier(&self) -> PeerId {
+        self.identity.identifier()
     }
 
     /// Returns where the server sees this client.

@@ -4,6 +4,7 @@ use super::event::{CallError, OfferError};
 use crate::Instant;
 use crate::identity::{Identity, IdentityError, SecretKey};
 use crate::keyed::Generator;
+use crate::probe_key::ProbeSecret;
 use crate::seal::{Callee, Caller, Entropy, OpenError, PartyError, ReplayWindow, SealError, UnixSeconds};
 use crate::wire::{OfferId, PeerId};
 
@@ -116,20 +117,24 @@ impl Seal {
         Ok(blob)
     }
 
-    /// Seals the answer; an empty one declines.
-    pub(super) fn seal_answer(&self, blob: Vec<u8>, sealing: &mut Sealing) -> Result<Vec<u8>, CallError> {
+    /// Seals the answer; an empty one declines. Also returns what the probes of the call are proved by.
+    pub(super) fn seal_answer(
+        &self,
+        blob: Vec<u8>,
+        sealing: &mut Sealing,
+    ) -> Result<(Vec<u8>, ProbeSecret), CallError> {
         match self {
-            Self::Plain => Ok(blob),
-            Self::Callee(callee) => Ok(callee.seal_answer(&blob, sealing.entropy())?),
+            Self::Plain => Ok((blob, ProbeSecret::none())),
+            Self::Callee(callee) => Ok(callee.give_answer(&blob, sealing.entropy())?),
             Self::Unopened | Self::Caller(_) => Err(CallError::NotAnswerable),
         }
     }
 
-    /// Opens the answer; an empty one declines.
-    pub(super) fn open_answer(&self, blob: Vec<u8>) -> Result<Vec<u8>, OpenError> {
+    /// Opens the answer; an empty one declines. Also returns what the probes of the call are proved by.
+    pub(super) fn open_answer(&self, blob: Vec<u8>) -> Result<(Vec<u8>, ProbeSecret), OpenError> {
         match self {
-            Self::Plain => Ok(blob),
-            Self::Caller(caller) => caller.open_answer(&blob),
+            Self::Plain => Ok((blob, ProbeSecret::none())),
+            Self::Caller(caller) => caller.take_answer(&blob),
             Self::Unopened | Self::Callee(_) => Err(OpenError::Undecryptable),
         }
     }

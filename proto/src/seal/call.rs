@@ -14,6 +14,7 @@ use super::envelope::{self, Context, OfferHead};
 use super::keys::{OpeningKey, SealingKey};
 use super::{Entropy, OpenError, PartyError, ReplayWindow, SealError, UnixSeconds};
 use crate::identity::SecretKey;
+use crate::probe_key::ProbeSecret;
 use crate::wire::{BlobKind, OfferId, PeerId};
 
 /// The caller's side: seals the OFFER, opens the ANSWER.
@@ -75,7 +76,7 @@ impl Parties {
         blob: &[u8],
         entropy: Entropy,
     ) -> Result<Vec<u8>, SealError> {
-        envelope::seal(&self.outgoing(kind, number), &self.own, to, blob, entropy)
+        envelope::seal(&self.outgoing(kind, number), &self.own, to, blob, entropy).map(|(sealed, _)| sealed)
     }
 
     fn open(
@@ -84,7 +85,7 @@ impl Parties {
         key: &OpeningKey,
         sealed: &[u8],
     ) -> Result<Vec<u8>, OpenError> {
-        envelope::open(&self.incoming(kind, number), key, sealed)
+        envelope::open(&self.incoming(kind, number), key, sealed).map(|(blob, _)| blob)
     }
 }
 
@@ -127,7 +128,15 @@ impl Caller {
     /// # Errors
     /// [`OpenError`] if it is not the callee's, not for this OFFER, or damaged.
     pub fn open_answer(&self, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
-        self.parties.open((BlobKind::Answer, 0), &self.reply, sealed)
+        self.take_answer(sealed).map(|(blob, _)| blob)
+    }
+
+    /// Opens the ANSWER, and returns with it what the probes of the call are proved by. SPEC 8
+    ///
+    /// # Errors
+    /// As [`Caller::open_answer`].
+    pub fn take_answer(&self, sealed: &[u8]) -> Result<(Vec<u8>, ProbeSecret), OpenError> {
+        envelope::open(&self.parties.incoming(BlobKind::Answer, 0), &self.reply, sealed)
     }
 
     /// Opens CANDIDATE `number` of the callee.
@@ -172,7 +181,16 @@ impl Callee {
     /// # Errors
     /// [`SealError`] if `blob` is too long, before sealing or after.
     pub fn seal_answer(&self, blob: &[u8], entropy: Entropy) -> Result<Vec<u8>, SealError> {
-        self.parties.seal((BlobKind::Answer, 0), &self.reply, blob, entropy)
+        self.give_answer(blob, entropy).map(|(sealed, _)| sealed)
+    }
+
+    /// Seals the ANSWER, and returns with it what the probes of the call are proved by. SPEC 8
+    ///
+    /// # Errors
+    /// As [`Callee::seal_answer`].
+    pub fn give_answer(&self, blob: &[u8], entropy: Entropy) -> Result<(Vec<u8>, ProbeSecret), SealError> {
+        let Parties { own, .. } = &self.parties;
+        envelope::seal(&self.parties.outgoing(BlobKind::Answer, 0), own, &self.reply, blob, entropy)
     }
 
     /// Seals CANDIDATE `number`.

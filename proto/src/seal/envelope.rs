@@ -19,12 +19,15 @@ use super::entropy::Entropy;
 use super::keys::{OpeningKey, SealingKey};
 use super::{OpenError, SEAL_VERSION, SealError, UnixSeconds, limit, overhead, packing};
 use crate::identity::{self, SecretKey};
+use crate::probe_key::ProbeSecret;
 use crate::wire::{BlobKind, OfferId, PeerId, Signature};
 
 const DOMAIN: &[u8; 15] = b"Roundtable SEAL";
 /// The versions that this protocol may come to; any other first byte is no sealed blob at all.
 const VERSIONS: std::ops::RangeInclusive<u8> = 1..=15;
 const ENC: usize = 32;
+/// What the secret of a call's probes is exported for (RFC 9180, 5.3). SPEC 13
+const PROBES: &[u8; 16] = b"Roundtable PROBE";
 
 type Sender = AeadCtxS<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>;
 type Receiver = AeadCtxR<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>;
@@ -84,17 +87,18 @@ pub(super) fn seal_offer(
     blob: &[u8],
     entropy: Entropy,
 ) -> Result<Vec<u8>, SealError> {
-    encrypt(context, key, to, rest(context.kind, &head.to_bytes(), blob)?, entropy)
+    let (sealed, _) = encrypt(context, key, to, rest(context.kind, &head.to_bytes(), blob)?, entropy)?;
+    Ok(sealed)
 }
 
-/// Signs and encrypts an ANSWER or a CANDIDATE.
+/// Signs and encrypts an ANSWER or a CANDIDATE. Also returns what the probes of the call are proved by, if it is an ANSWER.
 pub(super) fn seal(
     context: &Context,
     key: &SecretKey,
     to: &SealingKey,
     blob: &[u8],
     entropy: Entropy,
-) -> Result<Vec<u8>, SealError> {
+) -> Result<(Vec<u8>, ProbeSecret), SealError> {
     encrypt(context, key, to, rest(context.kind, &[], blob)?, entropy)
 }
 
@@ -104,14 +108,20 @@ pub(super) fn open_offer(
     key: &OpeningKey,
     sealed: &[u8],
 ) -> Result<(OfferHead, Vec<u8>), OpenError> {
-    let rest = decrypt(context, key, sealed)?;
+    let (rest, _) = decrypt(context, key, sealed)?;
     let (head, packed) = rest.split_first_chunk().ok_or(OpenError::BadEncoding)?;
     Ok((OfferHead::from_bytes(head)?, payload(context.kind, packed)?))
 }
 
-/// Decrypts, verifies and unpacks an ANSWER or a CANDIDATE.
-pub(super) fn open(context: &Context, key: &OpeningKey, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
-    payload(context.kind, &decrypt(context, key, sealed)?)
+/// Decrypts, verifies and unpacks an ANSWER or a CANDIDATE. Also returns what the probes of the call are proved by, if it is
+/// an ANSWER.
+pub(super) fn open(
+    context: &Context,
+    key: &OpeningKey,
+    sealed: &[u8],
+) -> Result<(Vec<u8>, ProbeSecret), OpenError> {
+    let (rest, secret) = decrypt(context, key, sealed)?;
+    Ok((payload(context.kind, &rest)?, secret))
 }
 
 /// Returns all of the plaintext that follows the signature.
@@ -141,14 +151,22 @@ fn encrypt(
     to: &SealingKey,
     rest: Vec<u8>,
     entropy: Entropy,
-) -> Result<Vec<u8>, SealError> {
+) -> Result<(Vec<u8>, ProbeSecret), SealError> {
     let info = context.info();
     let (enc, mut stream) = sender(to, &info, entropy).map_err(|_| SealError::BadKey)?;
     let signature = key.sign(&signed(&info, to, &enc, &rest));
     let ciphertext =
         stream.seal(&[&signature.0, rest.as_slice()].concat(), &[]).map_err(|_| SealError::BadKey)?;
     let parts: [&[u8]; 3] = [&[SEAL_VERSION], &enc, &ciphertext];
-    Ok(parts.concat())
+    let secret = exported(|out| stream.export(PROBES, out)).map_err(|_| SealError::BadKey)?;
+    Ok((parts.concat(), secret))
+}
+
+/// Returns the secret of the context of one message, which its sender and its receiver know.
+fn exported(export: impl FnOnce(&mut [u8]) -> Result<(), HpkeError>) -> Result<ProbeSecret, HpkeError> {
+    let mut bytes = [0; 32];
+    export(&mut bytes)?;
+    Ok(ProbeSecret::new(bytes))
 }
 
 fn sender(to: &SealingKey, info: &[u8], entropy: Entropy) -> Result<([u8; ENC], Sender), HpkeError> {
@@ -163,21 +181,26 @@ fn sender(to: &SealingKey, info: &[u8], entropy: Entropy) -> Result<([u8; ENC], 
 }
 
 /// Returns all of the plaintext that follows the signature, once that is verified.
-fn decrypt(context: &Context, key: &OpeningKey, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+fn decrypt(context: &Context, key: &OpeningKey, sealed: &[u8]) -> Result<(Vec<u8>, ProbeSecret), OpenError> {
     let (enc, ciphertext) = split(context.kind, sealed)?;
     let info = context.info();
-    let plaintext = receive(key, &info, enc, ciphertext).map_err(|_| OpenError::Undecryptable)?;
+    let (plaintext, secret) = receive(key, &info, enc, ciphertext).map_err(|_| OpenError::Undecryptable)?;
     let (signature, rest) = plaintext.split_first_chunk().ok_or(OpenError::Undecryptable)?;
     let message = signed(&info, key.public(), enc, rest);
     identity::verify(&context.sender, &message, &Signature(*signature))
         .map_err(|_| OpenError::BadSignature)?;
-    Ok(rest.to_vec())
+    Ok((rest.to_vec(), secret))
 }
 
-fn receive(key: &OpeningKey, info: &[u8], enc: &[u8; ENC], ciphertext: &[u8]) -> Result<Vec<u8>, HpkeError> {
+fn receive(
+    key: &OpeningKey,
+    info: &[u8],
+    enc: &[u8; ENC],
+    ciphertext: &[u8],
+) -> Result<(Vec<u8>, ProbeSecret), HpkeError> {
     let enc = Deserializable::from_bytes(enc)?;
     let mut stream: Receiver = setup_receiver(&OpModeR::Base, key.secret(), &enc, info)?;
-    stream.open(ciphertext, &[])
+    Ok((stream.open(ciphertext, &[])?, exported(|out| stream.export(PROBES, out))?))
 }
 
 /// Checks version and size, and returns the encapsulated key and the ciphertext.
@@ -236,10 +259,12 @@ mod tests {
     /// What a sender signs who keeps to nothing but the cryptography.
     fn opened(kind: BlobKind, rest: &[u8]) -> Result<Vec<u8>, OpenError> {
         let context = context(kind);
-        let sealed = encrypt(&context, &key(1), receiver().public(), rest.to_vec(), entropy()).unwrap();
+        let (sealed, _) = encrypt(&context, &key(1), receiver().public(), rest.to_vec(), entropy()).unwrap();
         match kind {
             BlobKind::Offer => open_offer(&context, &receiver(), &sealed).map(|(_, blob)| blob),
-            BlobKind::Answer | BlobKind::Candidate => open(&context, &receiver(), &sealed),
+            BlobKind::Answer | BlobKind::Candidate => {
+                open(&context, &receiver(), &sealed).map(|(blob, _)| blob)
+            }
         }
     }
 
@@ -271,17 +296,18 @@ mod tests {
         for kind in [BlobKind::Offer, BlobKind::Answer, BlobKind::Candidate] {
             let context = context(kind);
             let rest = rest(kind, if kind == BlobKind::Offer { &[7; 40] } else { &[] }, b"v=0").unwrap();
-            let sealed = encrypt(&context, &key(4), receiver().public(), rest, entropy()).unwrap();
-            assert_eq!(decrypt(&context, &receiver(), &sealed), Err(OpenError::BadSignature));
+            let (sealed, _) = encrypt(&context, &key(4), receiver().public(), rest, entropy()).unwrap();
+            assert_eq!(decrypt(&context, &receiver(), &sealed).unwrap_err(), OpenError::BadSignature);
         }
     }
 
     #[test]
     fn receiver_cannot_pass_a_signed_blob_on() {
         let context = context(BlobKind::Answer);
-        let sealed = seal(&context, &key(1), receiver().public(), b"v=0", Entropy::new([5; 32])).unwrap();
+        let (sealed, _) =
+            seal(&context, &key(1), receiver().public(), b"v=0", Entropy::new([5; 32])).unwrap();
         let (enc, ciphertext) = split(BlobKind::Answer, &sealed).unwrap();
-        let plaintext = receive(&receiver(), &context.info(), enc, ciphertext).unwrap();
+        let (plaintext, _) = receive(&receiver(), &context.info(), enc, ciphertext).unwrap();
 
         // To a third peer, as if the sender had called it; and to another reply key of the same receiver.
         let third = Context { receiver: key(4).identifier(), ..context };
@@ -292,7 +318,7 @@ mod tests {
             let (enc, mut stream) = sender(opening.public(), &info, entropy()).unwrap();
             let ciphertext = stream.seal(&plaintext, &[]).unwrap();
             let passed_on = [&[SEAL_VERSION], &enc[..], &ciphertext].concat();
-            assert_eq!(open(&context, &opening, &passed_on), Err(OpenError::BadSignature));
+            assert_eq!(open(&context, &opening, &passed_on).unwrap_err(), OpenError::BadSignature);
         }
     }
 
@@ -301,12 +327,12 @@ mod tests {
         let context = context(BlobKind::Answer);
         let (receiver, info) = (receiver(), context.info());
         let to = receiver.public();
-        let sealed = seal(&context, &key(1), to, b"v=0", Entropy::new([5; 32])).unwrap();
+        let (sealed, _) = seal(&context, &key(1), to, b"v=0", Entropy::new([5; 32])).unwrap();
         let (enc, ciphertext) = split(BlobKind::Answer, &sealed).unwrap();
-        let mut plaintext = receive(&receiver, &info, enc, ciphertext).unwrap();
+        let (mut plaintext, _) = receive(&receiver, &info, enc, ciphertext).unwrap();
         *plaintext.last_mut().unwrap() ^= 1;
         let (enc, mut stream) = sender(to, &info, entropy()).unwrap();
         let changed = [&[SEAL_VERSION], &enc[..], &stream.seal(&plaintext, &[]).unwrap()].concat();
-        assert_eq!(open(&context, &receiver, &changed), Err(OpenError::BadSignature));
+        assert_eq!(open(&context, &receiver, &changed).unwrap_err(), OpenError::BadSignature);
     }
 }

@@ -10,7 +10,7 @@ use super::field::BlobKindByte;
 use super::field::{Field, Form};
 use super::{
     Address, Arrived, BlobKind, Cookie, DecodeError, Digest, Flag, HEADER, OfferId, PeerId, Session,
-    Signature, Ticket, Token, TransactionId, Zeros,
+    Signature, Tag, Ticket, Token, TransactionId, Zeros,
 };
 
 /// A field's place within a datagram. SPEC 4
@@ -231,7 +231,7 @@ bodies! {
         offer: OfferId,
         /// Where the server sees the other peer.
         peer: Address,
-        /// Authenticates the probes.
+        /// Goes into the key of the probes.
         token: Token,
     }
 
@@ -239,8 +239,8 @@ bodies! {
     Probe {
         /// The call.
         offer: OfferId,
-        /// Of the PUNCH_NOW.
-        token: Token,
+        /// Of its sender.
+        tag: Tag,
         /// Chosen by the sender.
         transaction: TransactionId,
         /// The caller takes this path, which it has proved.
@@ -253,8 +253,8 @@ bodies! {
     ProbeReply {
         /// The call.
         offer: OfferId,
-        /// Of the PUNCH_NOW.
-        token: Token,
+        /// Of its sender.
+        tag: Tag,
         /// Of the PROBE.
         transaction: TransactionId,
         /// Where the PROBE came from.

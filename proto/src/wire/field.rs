@@ -118,12 +118,21 @@ sixteen! {
     Ticket, valid: |_| true
 }
 sixteen! {
-    /// Shared by the two peers of an offer; authenticates their probes. SPEC 8
+    /// Told to the two peers of an offer; goes into the key of their probes. SPEC 8
     Token, valid: |_| true
+}
+sixteen! {
+    /// Shows that a probe is of the other peer of the call. SPEC 8
+    Tag, valid: |_| true
 }
 
 impl Session {
     /// Stands where a client has no session.
+    pub const NONE: Self = Self([0; 16]);
+}
+
+impl Tag {
+    /// Stands in what a tag is made of.
     pub const NONE: Self = Self([0; 16]);
 }
 

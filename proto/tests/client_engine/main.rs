@@ -12,6 +12,7 @@ mod calling;
 mod chaos;
 mod glare;
 mod pair;
+mod paths;
 mod punching;
 mod refused;
 mod registering;

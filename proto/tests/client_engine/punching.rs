@@ -4,21 +4,23 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use roundtable_proto::client::{
-    DropReason, Event, FailReason, Handled, PROBE_INTERVAL, PROBE_TIME, PUNCH_INTERVAL, PathKind, RTO_INITIAL,
+    DropReason, Event, FRESH_PORT_TIME, FailReason, Handled, OPENING_HOPS, OPENING_HOPS_FAR,
+    OPENING_HOPS_NEAR, OPENING_TIME, PROBE_INTERVAL, PROBE_TIME, PUNCH_INTERVAL, PathKind, RTO_INITIAL,
 };
+use roundtable_proto::probe_key::{Parties, ProbeKey, ProbeSecret, Role};
 use roundtable_proto::wire::{
     self, Address, Arrived, BlobKind, ErrorCode, Flag, Frame, Kind, OfferId, Probe, ProbeReply, PunchNow,
-    Token, TransactionId, Zeros,
+    Tag, Token, TransactionId, Zeros,
 };
 
 use crate::rig::{ROUND_TRIP, Rig, SESSION, address, identifier};
 
 const TOKEN: Token = Token([4; 16]);
-const PEER: &str = "203.0.113.7:7";
+pub(crate) const PEER: &str = "203.0.113.7:7";
 const ELSEWHERE: &str = "203.0.113.8:8";
 
 /// A caller whose call was answered, with nothing left to send but repeats of the offer, which come later.
-fn answered() -> (Rig, OfferId) {
+pub(crate) fn answered() -> (Rig, OfferId) {
     let mut rig = Rig::registered(1);
     let offer = rig.ringing(b"ours");
     rig.hear_blob(BlobKind::Answer, (offer, identifier(9)), b"theirs", 0);
@@ -27,7 +29,7 @@ fn answered() -> (Rig, OfferId) {
     (rig, offer)
 }
 
-fn punch_now(offer: OfferId, peer: &str) -> Frame<'static> {
+pub(crate) fn punch_now(offer: OfferId, peer: &str) -> Frame<'static> {
     Frame::PunchNow(PunchNow { session: SESSION, offer, peer: peer.parse().unwrap(), token: TOKEN })
 }
 
@@ -44,19 +46,28 @@ fn probes(rig: &mut Rig) -> Vec<(SocketAddr, Kind, TransactionId)> {
     sent
 }
 
-fn probe(offer: OfferId, token: Token) -> Frame<'static> {
-    Frame::Probe(Probe {
-        offer,
-        token,
-        transaction: TransactionId([8; 16]),
-        nominate: Flag::NO,
-        zero: Zeros::ZERO,
-    })
+/// The key of peer 9, who is the callee of a call of peer 1.
+fn theirs(offer: OfferId, token: Token) -> ProbeKey {
+    let parties = Parties { offer, caller: identifier(1), callee: identifier(9) };
+    ProbeKey::new(&ProbeSecret::none(), &parties, Role::Callee, token)
 }
 
-fn reply(offer: OfferId, transaction: TransactionId) -> Frame<'static> {
+pub(crate) fn probe(offer: OfferId, number: u8) -> Frame<'static> {
+    probe_under(offer, number, TOKEN)
+}
+
+fn probe_under(offer: OfferId, number: u8, token: Token) -> Frame<'static> {
+    let (tag, transaction) = (Tag::NONE, TransactionId([number; 16]));
+    theirs(offer, token).sign(Probe { offer, tag, transaction, nominate: Flag::NO, zero: Zeros::ZERO })
+}
+
+pub(crate) fn reply(offer: OfferId, transaction: TransactionId) -> Frame<'static> {
+    reply_under(offer, transaction, TOKEN)
+}
+
+pub(crate) fn reply_under(offer: OfferId, transaction: TransactionId, token: Token) -> Frame<'static> {
     let observed: Address = "198.51.100.1:40000".parse().unwrap();
-    Frame::ProbeReply(ProbeReply { offer, token: TOKEN, transaction, observed })
+    theirs(offer, token).sign_reply(ProbeReply { offer, tag: Tag::NONE, transaction, observed })
 }
 
 #[test]
@@ -84,7 +95,7 @@ fn punch_goes_out_every_100_ms_until_the_other_peer_is_heard() {
             rig.hear(&punch_now(offer, PEER));
         }
         if step == 12 {
-            rig.hear_from(PEER, &probe(offer, TOKEN));
+            rig.hear_from(PEER, &probe(offer, 8));
         }
         while let Some(transmit) = rig.client.poll_transmit() {
             if wire::decode(&transmit.contents).unwrap().kind() == Kind::Punch {
@@ -101,9 +112,6 @@ fn punch_goes_out_every_100_ms_until_the_other_peer_is_heard() {
 fn callers_punch_tells_the_callee_that_the_answer_is_there() {
     let mut rig = Rig::registered(1);
     let offer = rig.offered(3);
-    assert_eq!(rig.hear(&punch_now(offer, PEER)), Handled::Ours, "of somebody who lies");
-    assert_eq!(rig.events(), []);
-    probes(&mut rig);
     rig.client.answer(rig.now, offer, b"ours".to_vec()).unwrap();
     rig.client.punch(rig.now, offer).unwrap();
     assert_eq!(rig.kinds(), [Kind::Answer], "PUNCH waits for the acknowledgement");
@@ -132,7 +140,7 @@ fn probes_go_out_every_50_ms_until_their_time_is_over() {
     rig.hear(&punch_now(offer, PEER));
     let start = rig.now;
     let mut times = vec![Duration::ZERO; probes(&mut rig).len()];
-    while rig.events().is_empty() {
+    while !rig.events().iter().any(|event| matches!(event, Event::PunchFailed { .. })) {
         rig.pass_to_timeout();
         times.extend(probes(&mut rig).iter().map(|_| rig.now.since(start)));
     }
@@ -165,10 +173,10 @@ fn probe_is_answered_where_it_came_from_and_an_unexpected_address_probed_once_fo
     let (mut rig, offer) = answered();
     rig.hear(&punch_now(offer, PEER));
     probes(&mut rig);
-    rig.hear_from(PEER, &probe(offer, TOKEN));
+    rig.hear_from(PEER, &probe(offer, 8));
     assert_eq!(probes(&mut rig), [(address(PEER), Kind::ProbeReply, TransactionId([8; 16]))]);
-    for _ in 0..3 {
-        rig.hear_from(ELSEWHERE, &probe(offer, TOKEN));
+    for number in 9..12 {
+        rig.hear_from(ELSEWHERE, &probe(offer, number));
         let sent: Vec<_> = probes(&mut rig).iter().map(|&(to, kind, _)| (to, kind)).collect();
         assert_eq!(sent, [(address(ELSEWHERE), Kind::ProbeReply), (address(ELSEWHERE), Kind::Probe)]);
     }
@@ -182,22 +190,50 @@ fn probes_are_answered_after_the_path_is_proved_too() {
     rig.hear_from(PEER, &reply(offer, transaction));
     let (_, _, nominating) = probes(&mut rig)[0];
     rig.hear_from(PEER, &reply(offer, nominating));
-    rig.hear_from(ELSEWHERE, &probe(offer, TOKEN));
+    rig.hear_from(ELSEWHERE, &probe(offer, 8));
     assert_eq!(probes(&mut rig), [(address(ELSEWHERE), Kind::ProbeReply, TransactionId([8; 16]))]);
 }
 
 #[test]
-fn probes_without_offer_or_token_are_ignored() {
+fn probes_without_offer_or_tag_are_ignored() {
     let (mut rig, offer) = answered();
-    assert_eq!(rig.hear_from(PEER, &probe(offer, TOKEN)), Handled::Dropped(DropReason::Token));
+    assert_eq!(rig.hear_from(PEER, &probe(offer, 8)), Handled::Dropped(DropReason::Tag));
+    rig.hear(&punch_now(offer, PEER));
+    let sent = rig.client.poll_transmit().unwrap().contents;
+    let forged = probe_under(offer, 8, Token([1; 16]));
+    assert_eq!(rig.hear_from(PEER, &forged), Handled::Dropped(DropReason::Tag));
+    let reflected = rig.client.handle_datagram(rig.now, address(PEER), &sent);
+    assert_eq!(reflected, Handled::Dropped(DropReason::Tag));
+    let unknown = probe(crate::rig::offer_id(77), 8);
+    assert_eq!(rig.hear_from(PEER, &unknown), Handled::Dropped(DropReason::Offer));
+    assert_eq!(rig.hear(&probe(offer, 8)), Handled::Dropped(DropReason::Direction));
+    assert_eq!(probes(&mut rig), []);
+}
+
+#[test]
+fn probe_that_somebody_has_read_is_worth_nothing_elsewhere() {
+    let (mut rig, offer) = answered();
     rig.hear(&punch_now(offer, PEER));
     probes(&mut rig);
-    let forged = probe(offer, Token([1; 16]));
-    assert_eq!(rig.hear_from(PEER, &forged), Handled::Dropped(DropReason::Token));
-    let unknown = probe(crate::rig::offer_id(77), TOKEN);
-    assert_eq!(rig.hear_from(PEER, &unknown), Handled::Dropped(DropReason::Offer));
-    assert_eq!(rig.hear(&probe(offer, TOKEN)), Handled::Dropped(DropReason::Direction));
+    assert_eq!(rig.hear_from(PEER, &probe(offer, 8)), Handled::Ours);
+    assert_eq!(rig.hear_from(PEER, &probe(offer, 8)), Handled::Ours, "a duplicate");
+    probes(&mut rig);
+    assert_eq!(rig.hear_from(ELSEWHERE, &probe(offer, 8)), Handled::Dropped(DropReason::Reference));
     assert_eq!(probes(&mut rig), []);
+}
+
+#[test]
+fn nobody_is_probed_before_the_answer_whatever_the_server_says() {
+    let mut caller = Rig::registered(1);
+    let offer = caller.ringing(b"ours");
+    assert_eq!(caller.hear(&punch_now(offer, PEER)), Handled::Dropped(DropReason::Phase));
+    let mut callee = Rig::registered(1);
+    let offer = callee.offered(3);
+    assert_eq!(callee.hear(&punch_now(offer, PEER)), Handled::Dropped(DropReason::Phase));
+    callee.client.decline(callee.now, offer).unwrap();
+    assert_eq!(callee.kinds(), [Kind::Answer]);
+    assert_eq!(callee.hear(&punch_now(offer, PEER)), Handled::Dropped(DropReason::Phase));
+    assert_eq!((probes(&mut caller), probes(&mut callee)), (vec![], vec![]));
 }
 
 #[test]
@@ -258,4 +294,116 @@ fn refused_punch_waits_or_fails_as_the_server_says() {
     rig.hear_error(*offer.as_bytes(), (Kind::Punch, ErrorCode::NotPermitted), 0);
     let reason = FailReason::Refused(ErrorCode::NotPermitted);
     assert_eq!((rig.events(), rig.kinds()), (vec![Event::PunchFailed { offer, reason }], vec![]));
+}
+
+/// Lets the client take another port, as the server then sees it, and it asks for both to start anew.
+fn move_to(rig: &mut Rig, offer: OfferId, observed: &str) {
+    rig.client.rebind(rig.now);
+    let mut register = None;
+    while let Some(transmit) = rig.client.poll_transmit() {
+        if let Frame::Register(found) = wire::decode(&transmit.contents).unwrap() {
+            register = Some(found);
+        }
+    }
+    let mut registered = crate::rig::registered(register.unwrap().transaction, SESSION);
+    registered.observed = observed.parse().unwrap();
+    assert_eq!(rig.hear(&Frame::Registered(registered)), Handled::Ours);
+    assert!(rig.kinds_to_server().contains(&Kind::Punch), "{offer}");
+    rig.events();
+}
+
+/// Returns the hop limits of the PROBEs that are to be sent, and takes them as sent.
+fn hops(rig: &mut Rig) -> Vec<Option<u8>> {
+    let mut hops = Vec::new();
+    while let Some(transmit) = rig.client.poll_transmit() {
+        if let Frame::Probe(_) = wire::decode(&transmit.contents).unwrap() {
+            hops.push(transmit.hops);
+        }
+    }
+    hops
+}
+
+#[test]
+fn who_hears_nothing_asks_once_for_a_fresh_port_and_opens_anew_from_there_near_then_far() {
+    let (mut rig, offer) = answered();
+    rig.client.punch(rig.now, offer).unwrap();
+    rig.sent(|_| ());
+    rig.hear(&punch_now(offer, PEER));
+    let start = rig.now;
+    assert_eq!(hops(&mut rig), [Some(OPENING_HOPS)]);
+    let mut events = Vec::new();
+    while events.is_empty() {
+        rig.pass_to_timeout();
+        tell_of_punches(&mut rig, offer, 10);
+        events = rig.events();
+    }
+    assert_eq!((events, rig.now.since(start)), (vec![Event::FreshPort { offer }], FRESH_PORT_TIME));
+    move_to(&mut rig, offer, "198.51.100.1:40001");
+    // The other peer is where it was.
+    rig.hear(&punch_now(offer, PEER));
+    let (again, mut events, mut limits) = (rig.now, Vec::new(), Vec::new());
+    while events.is_empty() {
+        let at = rig.now.since(again);
+        limits.extend(hops(&mut rig).into_iter().map(|limit| (at, limit)));
+        rig.pass_to_timeout();
+        events = rig.events();
+    }
+    for (at, limit) in limits {
+        let expected = match at {
+            at if at < OPENING_TIME => Some(OPENING_HOPS_NEAR),
+            at if at < OPENING_TIME * 2 => Some(OPENING_HOPS_FAR),
+            _ => None,
+        };
+        assert_eq!(limit, expected, "{at:?}");
+    }
+    assert_eq!(events, [Event::PunchFailed { offer, reason: FailReason::NoPath }]);
+    assert_eq!(rig.now.since(start), PROBE_TIME, "it takes no longer for that");
+}
+
+/// Takes what is to be sent, and answers so many of ten PUNCHes.
+fn tell_of_punches(rig: &mut Rig, offer: OfferId, of_ten: u32) {
+    while let Some(transmit) = rig.client.poll_transmit() {
+        if wire::decode(&transmit.contents).unwrap().kind() == Kind::Punch {
+            rig.punches += 1;
+            if rig.punches % 10 < of_ten {
+                assert_eq!(rig.hear(&punch_now(offer, PEER)), Handled::Ours);
+            }
+        }
+    }
+}
+
+#[test]
+fn who_loses_punches_asks_for_no_fresh_port() {
+    for (of_ten, expected) in [(10, 1), (9, 1), (7, 0), (5, 0), (0, 0)] {
+        let (mut rig, offer) = answered();
+        rig.client.punch(rig.now, offer).unwrap();
+        rig.sent(|_| ());
+        rig.hear(&punch_now(offer, PEER));
+        let mut events = Vec::new();
+        while !events.iter().any(|event| matches!(event, Event::PunchFailed { .. })) {
+            rig.pass_to_timeout();
+            tell_of_punches(&mut rig, offer, of_ten);
+            events.extend(rig.events());
+        }
+        let asked = events.iter().filter(|event| matches!(event, Event::FreshPort { .. })).count();
+        assert_eq!(asked, expected, "{of_ten} of ten");
+    }
+}
+
+#[test]
+fn who_hears_the_other_peer_asks_for_no_fresh_port_nor_where_no_nat_is_to_be_expected() {
+    for (peer, heard) in [(PEER, true), ("[2001:db8::7]:7", false), ("192.168.1.7:7", false)] {
+        let (mut rig, offer) = answered();
+        rig.hear(&punch_now(offer, peer));
+        if heard {
+            rig.hear_from(PEER, &probe(offer, 8));
+        }
+        let mut events = Vec::new();
+        while events.is_empty() {
+            rig.pass_to_timeout();
+            hops(&mut rig);
+            events = rig.events();
+        }
+        assert!(matches!(events[..], [Event::PunchFailed { .. }]), "{peer}: {events:?}");
+    }
 }

@@ -22,6 +22,8 @@ pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(40);
 pub(crate) struct Rig {
     pub(crate) client: Client,
     pub(crate) now: Instant,
+    /// PUNCHes that a test has counted.
+    pub(crate) punches: u32,
 }
 
 pub(crate) fn address(text: &str) -> SocketAddr {
@@ -46,7 +48,7 @@ impl Rig {
     pub(crate) fn new(number: u8) -> Self {
         let now = Instant::from_micros(1_000_000);
         let config = Config::new(address(SERVER), identifier(number), 0);
-        Self { client: Client::new(now, config, Seed::from_number(number.into())), now }
+        Self { client: Client::new(now, config, Seed::from_number(number.into())), now, punches: 0 }
     }
 
     /// A client that has registered, with nothing left in its queues.
@@ -105,6 +107,17 @@ impl Rig {
     /// Returns the kinds of all frames that are to be sent.
     pub(crate) fn kinds(&mut self) -> Vec<Kind> {
         self.sent(|frames| frames.iter().map(Frame::kind).collect())
+    }
+
+    /// Returns the kinds of all frames that are to be sent to the server; others are let go.
+    pub(crate) fn kinds_to_server(&mut self) -> Vec<Kind> {
+        let mut kinds = Vec::new();
+        while let Some(transmit) = self.client.poll_transmit() {
+            if transmit.to == address(SERVER) {
+                kinds.push(wire::decode(&transmit.contents).expect("a valid frame").kind());
+            }
+        }
+        kinds
     }
 
     /// Returns the fragment numbers of all blob frames that are to be sent.

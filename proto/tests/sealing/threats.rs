@@ -1,11 +1,13 @@
 //! What SPEC 12 says that an attacker can do, and where it ends.
 
-use roundtable_proto::client::Event;
+use roundtable_proto::client::{DropReason, Event};
+use roundtable_proto::identity::Identity;
+use roundtable_proto::probe_key::{Parties, ProbeKey, ProbeSecret, Role};
 use roundtable_proto::seal::{Callee, Caller, Entropy, OpenError, ReplayWindow, UnixSeconds};
 use roundtable_proto::server::{self, Outcome, PEER_TTL, PEER_TTL_SLACK, Path, Server, TICKET_LIFETIME};
 use roundtable_proto::wire::{
-    self, Address, BlobKind, Cookie, Frame, Kind, OfferId, Register, Session, Signature, Ticket,
-    TransactionId,
+    self, Address, BlobKind, Cookie, Frame, Kind, OfferId, ProbeReply, PunchNow, Register, Session,
+    Signature, Tag, Ticket, Token, TransactionId,
 };
 use roundtable_proto::{Instant, Seed};
 
@@ -167,4 +169,48 @@ fn ticket_read_on_the_way_is_good_at_its_own_address_until_it_expires_and_nowher
     // Another server does not know it.
     let mut other = Server::new(at, server::Config::default(), Seed::from_number(99));
     assert_eq!(registers_with(&mut other, at, here, &stolen), refused);
+}
+
+/// Lets somebody who runs the server name his own address to the caller, answer all that she sends there with all that he
+/// knows, and tells whether she takes him for the callee.
+fn passes_for_the_callee(identities: [Identity; 2]) -> bool {
+    const HIS: &str = "203.0.113.66:66";
+    let mut talk = Talk::of(identities, [NOW, NOW], server::Config::default());
+    whole_call(&mut talk, OFFER, ANSWER);
+    let caller = talk.seen.iter().find(|seen| seen.from == ALICE).unwrap();
+    let (offer, session, token) = (caller.head.offer, caller.head.session, Token([7; 16]));
+    let parties = Parties { offer, caller: talk.identifiers[ALICE], callee: talk.identifiers[BOB] };
+    let key = ProbeKey::new(&ProbeSecret::none(), &parties, Role::Callee, token);
+    let order = PunchNow { session, offer, peer: address(HIS).into(), token };
+    talk.peers[ALICE].handle_datagram(talk.now, address(SERVER), &Frame::PunchNow(order).to_vec());
+    let mut probed = 0;
+    loop {
+        while let Some(sent) = talk.peers[ALICE].poll_transmit() {
+            let Ok(Frame::Probe(probe)) = wire::decode(&sent.contents) else { continue };
+            probed += 1;
+            let (transaction, observed) = (probe.transaction, address(ADDRESSES[ALICE]).into());
+            let reply = key.sign_reply(ProbeReply { offer, tag: Tag::NONE, transaction, observed });
+            talk.peers[ALICE].handle_datagram(talk.now, address(HIS), &reply.to_vec());
+        }
+        match talk.events(ALICE).as_slice() {
+            [Event::Path { peer, .. }] => return *peer == address(HIS),
+            [Event::PunchFailed { .. }] => break,
+            _ => {}
+        }
+        talk.now = talk.peers[ALICE].poll_timeout().unwrap();
+        talk.peers[ALICE].handle_timeout(talk.now);
+    }
+    assert_eq!(talk.counters(ALICE).dropped(DropReason::Tag), probed);
+    assert!(probed > 50, "{probed}");
+    false
+}
+
+#[test]
+fn who_reads_and_sends_everything_cannot_prove_a_path_of_a_sealed_call() {
+    assert!(!passes_for_the_callee([keyed(1), keyed(2)]));
+}
+
+#[test]
+fn who_has_read_a_punch_now_can_prove_a_path_of_a_call_in_the_clear() {
+    assert!(passes_for_the_callee([plain(1), plain(2)]));
 }

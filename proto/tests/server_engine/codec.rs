@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use roundtable_proto::wire::{
     self, Ack, Address, Arrived, BlobKind, Challenge, Cookie, Digest, Flag, Frame, Keepalive, Kind, Ping,
     Pong, Probe, ProbeReply, Punch, PunchNow, Refusal, Register, Registered, RelayedHead, Session, Signature,
-    Ticket, Token, TransactionId, Unregister, Zeros, fragment_count,
+    Tag, Ticket, Token, TransactionId, Unregister, Zeros, fragment_count,
 };
 
 use crate::frames::*;
@@ -100,6 +100,7 @@ impl Fields {
         let (session, transaction, offer) = (self.session(), self.transaction(), self.offer());
         let (observed, [ttl, timeout, maxblob]) = (self.address, self.numbers);
         let (cookie, token, zero) = (Cookie(self.words[2]), Token(self.words[2]), Zeros::ZERO);
+        let tag = Tag(self.words[2]);
         let (identifier, signature) = (self.identifier(), Signature(self.more));
         let keepalive = Keepalive { session, transaction, observed };
         let ack = Ack::new(session, offer, self.blob_kind(), Arrived(self.bitmap));
@@ -122,9 +123,9 @@ impl Fields {
             Kind::Ack => Frame::Ack(ack),
             Kind::Punch => Frame::Punch(Punch { session, offer, zero: Zeros::ZERO }),
             Kind::Probe => {
-                Frame::Probe(Probe { offer, token, transaction, nominate: Flag::NO, zero: Zeros::ZERO })
+                Frame::Probe(Probe { offer, tag, transaction, nominate: Flag::NO, zero: Zeros::ZERO })
             }
-            Kind::ProbeReply => Frame::ProbeReply(ProbeReply { offer, token, transaction, observed }),
+            Kind::ProbeReply => Frame::ProbeReply(ProbeReply { offer, tag, transaction, observed }),
             Kind::Pong => Frame::Pong(Pong { transaction, observed }),
             Kind::Registered => Frame::Registered(Registered {
                 session,

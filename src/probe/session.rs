@@ -99,9 +99,8 @@ async fn registered_with(
     note: impl FnMut(RefusalCode),
 ) -> Result<(Client, Incoming, SocketAddr), Failure> {
     let (deadline, server) = (Instant::now() + wait, options.server);
-    let (mut client, incoming) = Client::start(Options { capture: line::capture(), ..options })
-        .await
-        .map_err(Failure::System)?;
+    let (mut client, incoming) =
+        Client::start(Options { capture: line::capture(), ..options }).await.map_err(Failure::System)?;
     let _or_late = tokio::time::timeout_at(deadline, decided(&mut client, deadline, note)).await;
     match client.registration() {
         Registration::Registered { observed, .. } => Ok((client, incoming, observed)),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use roundtable_signalling::client::FailReason;
+
 use crate::lab::inside_with;
 use crate::nat::plan::{Access, Input};
 use crate::nat::{Lab, PROGRAMS, Plan, Site};
@@ -16,7 +18,7 @@ const TRIALS: usize = 3;
 
 /// Who starts.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum First {
+pub(crate) enum First {
     Both,
     Alice,
     Bob,
@@ -26,7 +28,8 @@ enum First {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expected {
     Path,
-    NoPath,
+    /// None, and this is what each side says of it.
+    NoPath(FailReason, FailReason),
 }
 
 /// Tests one pair, whose NATs do `input`.
@@ -60,7 +63,7 @@ fn cells(alice: Access, bob: Access, input: Input, expected: Expected) -> Vec<St
 }
 
 impl First {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Both => "both",
             Self::Alice => "left",
@@ -70,7 +73,7 @@ impl First {
 }
 
 /// Lets what the server says reach one of them later.
-fn skew(lab: &Lab, first: First) {
+pub(crate) fn skew(lab: &Lab, first: First) {
     for (site, late) in [(Site::Alice, first == First::Bob), (Site::Bob, first == First::Alice)] {
         let normal = Duration::from_millis(20);
         lab.change(Site::Server, site, |way| way.delay = normal + if late { SKEW } else { Duration::ZERO });
@@ -80,7 +83,7 @@ fn skew(lab: &Lab, first: First) {
 fn is_as_expected(outcome: &Trial, expected: Expected) -> bool {
     match expected {
         Expected::Path => outcome.succeeded(),
-        Expected::NoPath => !outcome.succeeded() && outcome.took_ms() <= GIVES_UP_MS,
+        Expected::NoPath(alice, bob) => outcome.failed_for([alice, bob]) && outcome.took_ms() <= GIVES_UP_MS,
     }
 }
 
@@ -91,45 +94,45 @@ fn summary(outcomes: &[Trial]) -> String {
 }
 
 macro_rules! pairs {
-    ($($pair:ident: $alice:ident, $bob:ident => $expected:ident;)*) => {
+    ($($pair:ident: $alice:ident, $bob:ident => $expected:expr;)*) => {
         $(mod $pair {
-            use super::{Access, Expected, Input, pair};
+            use super::*;
 
             #[test]
             fn drop() {
-                pair(module_path!(), (Access::$alice, Access::$bob), Input::Drop, Expected::$expected);
+                pair(module_path!(), (Access::$alice, Access::$bob), Input::Drop, $expected);
             }
 
             #[test]
             fn reject() {
-                pair(module_path!(), (Access::$alice, Access::$bob), Input::Reject, Expected::$expected);
+                pair(module_path!(), (Access::$alice, Access::$bob), Input::Reject, $expected);
             }
 
             #[test]
             fn accept() {
-                pair(module_path!(), (Access::$alice, Access::$bob), Input::Accept, Expected::$expected);
+                pair(module_path!(), (Access::$alice, Access::$bob), Input::Accept, $expected);
             }
         })*
     };
 }
 
 pairs! {
-    cone_with_cone: Cone, Cone => Path;
-    cone_with_full_cone: Cone, FullCone => Path;
-    cone_with_restricted: Cone, Restricted => Path;
-    cone_with_carrier: Cone, Carrier => Path;
-    carrier_with_carrier: Carrier, Carrier => Path;
-    full_cone_with_symmetric: FullCone, Symmetric => Path;
-    restricted_with_symmetric: Restricted, Symmetric => Path;
-    cone_with_symmetric: Cone, Symmetric => NoPath;
-    symmetric_with_symmetric: Symmetric, Symmetric => NoPath;
-    cone_with_blocked: Cone, Blocked => NoPath;
-    full_cone_with_blocked: FullCone, Blocked => NoPath;
-    hosts_of_one_network: Cone, Neighbour => Path;
-    hosts_of_one_network_that_meet_outside: Cone, Hairpin => Path;
-    hosts_of_one_network_that_meet_nowhere: Cone, Isolated => NoPath;
-    ipv6_firewalls: Ipv6, Ipv6 => Path;
-    both_families: Dual, Dual => Path;
-    ipv4_with_ipv6: Cone, Ipv6 => NoPath;
-    public_with_symmetric: Public, Symmetric => Path;
+    cone_with_cone: Cone, Cone => Expected::Path;
+    cone_with_full_cone: Cone, FullCone => Expected::Path;
+    cone_with_restricted: Cone, Restricted => Expected::Path;
+    cone_with_carrier: Cone, Carrier => Expected::Path;
+    carrier_with_carrier: Carrier, Carrier => Expected::Path;
+    full_cone_with_symmetric: FullCone, Symmetric => Expected::Path;
+    restricted_with_symmetric: Restricted, Symmetric => Expected::Path;
+    cone_with_symmetric: Cone, Symmetric => Expected::NoPath(FailReason::SymmetricThere, FailReason::SymmetricHere);
+    symmetric_with_symmetric: Symmetric, Symmetric => Expected::NoPath(FailReason::BothSymmetric, FailReason::BothSymmetric);
+    cone_with_blocked: Cone, Blocked => Expected::NoPath(FailReason::UdpBlocked, FailReason::UdpBlocked);
+    full_cone_with_blocked: FullCone, Blocked => Expected::NoPath(FailReason::UdpBlocked, FailReason::UdpBlocked);
+    hosts_of_one_network: Cone, Neighbour => Expected::Path;
+    hosts_of_one_network_that_meet_outside: Cone, Hairpin => Expected::Path;
+    hosts_of_one_network_that_meet_nowhere: Cone, Isolated => Expected::NoPath(FailReason::SameNat, FailReason::SameNat);
+    ipv6_firewalls: Ipv6, Ipv6 => Expected::Path;
+    both_families: Dual, Dual => Expected::Path;
+    ipv4_with_ipv6: Cone, Ipv6 => Expected::NoPath(FailReason::NoCommonFamily, FailReason::NoCommonFamily);
+    public_with_symmetric: Public, Symmetric => Expected::Path;
 }

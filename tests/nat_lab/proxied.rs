@@ -23,7 +23,7 @@ fn call(test: &str, protocol: &str, is_bob_direct: bool) {
 
         let at_bob = if is_bob_direct { &direct } else { &through };
         let trial = Pair::listening_at(&lab, at_bob).call_at(&through).finish();
-        let Trial { alice: Side::Path { peer: bob, .. }, bob: Side::Path { peer: alice, .. } } = &trial
+        let Trial { alice: Side::Path { peer: bob, .. }, bob: Side::Path { peer: alice, .. }, .. } = &trial
         else {
             panic!("{trial:?}")
         };

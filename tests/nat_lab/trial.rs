@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use roundtable_signalling::client::FailReason;
 use serde_json::Value;
 
 use crate::nat::Lab;
@@ -36,11 +37,29 @@ pub(crate) enum Side {
 pub(crate) struct Trial {
     pub(crate) alice: Side,
     pub(crate) bob: Side,
+    /// Where the server saw each before the call.
+    observed: [String; 2],
 }
 
 impl Trial {
+    /// Tells whether both sides have failed, and say why in these words.
+    pub(crate) fn failed_for(&self, reasons: [FailReason; 2]) -> bool {
+        let says = |side: &Side, why: FailReason| match side {
+            Side::Failed { reason, .. } => reason.contains(&why.to_string()),
+            Side::Path { .. } => false,
+        };
+        says(&self.alice, reasons[0]) && says(&self.bob, reasons[1])
+    }
+
     pub(crate) fn succeeded(&self) -> bool {
         matches!((&self.alice, &self.bob), (Side::Path { .. }, Side::Path { .. }))
+    }
+
+    /// Tells whether either side met the other at another port than the server's, which a cone gives a fresh one.
+    pub(crate) fn is_by_fresh_port(&self) -> bool {
+        let is_at =
+            |side: &Side, observed: &String| matches!(side, Side::Path { peer, .. } if peer == observed);
+        self.succeeded() && !(is_at(&self.alice, &self.observed[1]) && is_at(&self.bob, &self.observed[0]))
     }
 
     /// Milliseconds until both knew.
@@ -57,6 +76,7 @@ pub(crate) struct Pair<'a> {
     lab: &'a Lab,
     bob: Running,
     bob_id: String,
+    bob_observed: String,
 }
 
 impl<'a> Pair<'a> {
@@ -68,13 +88,26 @@ impl<'a> Pair<'a> {
 
     /// The same at another address of the server.
     pub(crate) fn listening_at(lab: &'a Lab, server: &str) -> Self {
-        let mut bob = lab.start(
-            "bob",
-            [PROBE, "--json", "listen", server, "--count", "1", "--follow", FOLLOW, "--timeout", TIMEOUT],
-        );
+        let [_, witness] = lab.witnesses();
+        let words = [
+            PROBE,
+            "--json",
+            "listen",
+            server,
+            "--witness",
+            &witness,
+            "--count",
+            "1",
+            "--follow",
+            FOLLOW,
+            "--timeout",
+            TIMEOUT,
+        ];
+        let mut bob = lab.start("bob", words);
         let line = json(&bob.line_with("\"listening\""));
-        let bob_id = line["id"].as_str().unwrap().to_owned();
-        Self { lab, bob, bob_id }
+        let text = |name: &str| line[name].as_str().unwrap().to_owned();
+        let (bob_id, bob_observed) = (text("id"), text("observed"));
+        Self { lab, bob, bob_id, bob_observed }
     }
 
     /// Lets alice call, up to where she registers and offers.
@@ -85,6 +118,7 @@ impl<'a> Pair<'a> {
 
     /// The same at another address of the server.
     pub(crate) fn call_at(self, server: &str) -> Calling {
+        let [witness, _] = self.lab.witnesses();
         let words = [
             PROBE,
             "--json",
@@ -92,12 +126,17 @@ impl<'a> Pair<'a> {
             server,
             &self.bob_id,
             "--punch",
+            "--witness",
+            &witness,
             "--follow",
             FOLLOW,
             "--timeout",
             TIMEOUT,
         ];
-        Calling { alice: self.lab.start("alice", words), bob: self.bob }
+        let mut alice = self.lab.start("alice", words);
+        let line = json(&alice.line_with("\"registered\""));
+        let observed = [line["observed"].as_str().unwrap().to_owned(), self.bob_observed];
+        Calling { alice, bob: self.bob, observed }
     }
 }
 
@@ -105,13 +144,14 @@ impl<'a> Pair<'a> {
 pub(crate) struct Calling {
     pub(crate) alice: Running,
     pub(crate) bob: Running,
+    observed: [String; 2],
 }
 
 impl Calling {
     /// Waits until both sides know.
     pub(crate) fn finish(mut self) -> Trial {
         let alice = side(&mut self.alice);
-        Trial { alice, bob: side(&mut self.bob) }
+        Trial { alice, bob: side(&mut self.bob), observed: self.observed }
     }
 }
 

@@ -19,8 +19,8 @@ pub use body::{
 };
 pub use error::{DecodeError, ErrorCode};
 pub use field::{
-    Arrived, BlobKindByte, Cookie, Digest, Flag, Form, Session, Signature, Tag, Ticket, Token,
-    TransactionId, Zeros,
+    Arrived, BlobKindByte, Cookie, Digest, Flag, Form, Session, Signature, Tag, Ticket, Token, TransactionId,
+    Zeros,
 };
 pub use fragment::{Fragment, Relayed, fragment_count, fragment_range};
 pub use frame::{Frame, decode, layout};

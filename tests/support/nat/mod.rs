@@ -24,7 +24,7 @@ use std::time::Duration;
 use crate::lab;
 use crate::program::{self, Running};
 use core::{Core, Way};
-use plan::{Access, Input};
+use plan::{Access, Hops, Input};
 use wiring::Wiring;
 
 /// The server's port.
@@ -54,6 +54,7 @@ pub(crate) struct Plan {
     pub(crate) alice: Access,
     pub(crate) bob: Access,
     pub(crate) input: Input,
+    pub(crate) hops: Hops,
     /// What becomes of datagrams in the core.
     pub(crate) way: Way,
     /// Of losses and the like.
@@ -64,7 +65,7 @@ impl Plan {
     /// One way takes 20 ms and loses nothing.
     pub(crate) const fn new(alice: Access, bob: Access, input: Input) -> Self {
         let way = Way { delay: Duration::from_millis(20), loss: 0.0, duplication: 0.0, reordering: 0.0 };
-        Self { alice, bob, input, way, seed: 1 }
+        Self { alice, bob, input, hops: Hops::Usual, way, seed: 1 }
     }
 }
 
@@ -92,6 +93,7 @@ impl Lab {
         wiring.elsewhere();
         wiring.connect();
         wiring.filter(plan.input);
+        wiring.shift(plan.hops);
         let ports: Vec<_> = Site::ALL.iter().map(|site| site.interface()).collect();
         Self { plan, core: Core::join(&ports, plan.way, plan.seed) }
     }
@@ -130,6 +132,18 @@ impl Lab {
     pub(crate) fn servers(&self) -> [String; 2] {
         let bob = if self.plan.bob.is_inside() { self.plan.alice } else { self.plan.bob };
         [self.plan.alice, bob].map(Self::server_for)
+    }
+
+    /// Returns the server's second address as alice and as bob reach it.
+    pub(crate) fn witnesses(&self) -> [String; 2] {
+        let bob = if self.plan.bob.is_inside() { self.plan.alice } else { self.plan.bob };
+        [self.plan.alice, bob].map(|access| {
+            if access.has_v4() {
+                format!("{}:{PORT}", SERVER_V4[1])
+            } else {
+                format!("[{}]:{PORT}", SERVER_V6[1])
+            }
+        })
     }
 
     /// Changes what becomes of what one site sends to another.

@@ -46,6 +46,17 @@ pub(crate) enum Input {
     Accept,
 }
 
+/// How far a packet comes with a low time to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hops {
+    /// With 3 it leaves a carrier's NAT, and dies before the other side's.
+    Usual,
+    /// With 3 it reaches the other side's NAT: the providers are one.
+    Near,
+    /// With 3 it does not leave the first host's own network: there are two more routers in it.
+    Deep,
+}
+
 const ACCESSES: [(Access, &str); 13] = [
     (Access::Cone, "cone"),
     (Access::Restricted, "restricted"),

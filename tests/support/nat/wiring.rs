@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::plan::{Access, Input};
+use super::plan::{Access, Hops, Input};
 use super::router::{self, INSIDE, OUTSIDE};
 use super::{SERVER_V4, SERVER_V6, Site, frame};
 use crate::lab;
@@ -172,6 +172,23 @@ impl Wiring {
             let Some(Filter { access, hairpin }) = &host.router else { continue };
             let rules = router::rules(*access, input, hairpin.as_deref(), SERVER_NETWORK);
             lab::on(name, &format!("nft -f - <<'RULES'\n{rules}RULES"));
+        }
+    }
+
+    /// Lets packets with a low time to live come farther, or less far.
+    pub(super) fn shift(&self, hops: Hops) {
+        let (routers, rule) = match hops {
+            Hops::Usual => return,
+            Hops::Near => {
+                (&["alice-isp", "bob-isp"][..], "iifname customer ip ttl 2 ip ttl set 3".to_owned())
+            }
+            Hops::Deep => (&["alice-nat"][..], format!("iifname {INSIDE} ip ttl < 4 drop")),
+        };
+        for router in routers {
+            let rules = format!(
+                "table ip distance {{\nchain shift {{\ntype filter hook prerouting priority raw\n{rule}\n}}\n}}\n"
+            );
+            lab::on(router, &format!("nft -f - <<'RULES'\n{rules}RULES"));
         }
     }
 

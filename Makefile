@@ -57,8 +57,8 @@ fuzz: ## fuzz decoder, server and client engine with new seeds for FUZZ_SECONDS 
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} \
 		cargo test --release -p roundtable-proto --test fuzz $(CARGO_FLAGS) -- --nocapture
 
-# The targets of fuzz/, each with a corpus: decoder, server, client, config, proxy.
-FUZZ_TARGETS ?= decoder server client config proxy
+# The targets of fuzz/, each with a corpus: decoder, server, client, config, proxy, stun.
+FUZZ_TARGETS ?= decoder server client config proxy stun
 
 fuzz-deep: ## fuzz the targets of fuzz/ guided by coverage, FUZZ_SECONDS (60) each; needs cargo-fuzz and clang
 	@command -v cargo-fuzz >/dev/null || { \

@@ -57,6 +57,9 @@ async fn serve(config: &Config, origin: &Origin) -> Result<(), Failure> {
     // Whoever reads the address may look for the statistics at once.
     let watched = watched(config, &server)?;
     announce(config, &format!("listening on {} (udp)", server.local_addr()));
+    if let Some(second) = server.alternate_addr() {
+        announce(config, &format!("second port at {second} (udp)"));
+    }
     match origin {
         Origin::File(path) => log::info!("configuration read from {}", path.display()),
         Origin::Defaults => log::info!("no configuration file, every key has its default"),

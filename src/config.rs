@@ -78,6 +78,10 @@ pub struct Config {
     pub publicaddress: Vec<PublicAddress>,
     /// Whether STUN Binding requests are answered, for the ICE stacks of WebRTC.
     pub stun: Stun,
+    /// A second UDP port, by which a client finds out how its NAT behaves; 0 asks the system for a free one.
+    pub altport: Option<u16>,
+    /// A second address of this host for the same purpose; of no effect without `altport`.
+    pub altaddress: Option<IpAddr>,
     /// Which header the proxies before the server speak, if there are any.
     pub proxyprotocol: ProxyProtocol,
     /// The networks of these proxies: from there the header must come, and from nowhere else may it. A file that names a
@@ -132,6 +136,8 @@ impl Default for Config {
             localaddress: None,
             publicaddress: Vec::new(),
             stun: Stun::On,
+            altport: None,
+            altaddress: None,
             proxyprotocol: ProxyProtocol::Off,
             trustedproxies: Vec::new(),
             maxpeers: MaxPeers::constant::<1_000_000>(),
@@ -232,7 +238,7 @@ mod tests {
     #[test]
     fn every_key_can_be_set() {
         let text = "loglevel: debug\nlogfile: /tmp/log\nlocalport: 0\ntimeout: 3600\nlocaladdress: '::1'\n\
-                    publicaddress: 192.0.2.1\nstun: strict\n\
+                    publicaddress: 192.0.2.1\nstun: strict\naltport: 0\naltaddress: '::2'\n\
                     proxyprotocol: spp\ntrustedproxies: 192.0.2.0/24\n\
                     maxpeers: 1\nmaxoffers: 2\nmaxpeeroffers: 3\nmaxblob: 1024\nplainids: false\n\
                     signaturechecks: 7\nstrangerrate: 8\nregisterrate: 9\nregistertotal: 10\npeerrate: 11\nofferrate: 12\n\
@@ -246,6 +252,8 @@ mod tests {
             localaddress: Some("::1".parse().unwrap()),
             publicaddress: vec![PublicAddress { ip: "192.0.2.1".parse().unwrap(), port: None }],
             stun: Stun::Strict,
+            altport: Some(0),
+            altaddress: Some("::2".parse().unwrap()),
             proxyprotocol: ProxyProtocol::Spp,
             trustedproxies: vec!["192.0.2.0/24".parse().unwrap()],
             maxpeers: MaxPeers::constant::<1>(),

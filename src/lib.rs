@@ -16,6 +16,7 @@ pub mod kernel;
 #[cfg(feature = "cli")]
 pub mod logging;
 pub mod pinger;
+mod ports;
 #[cfg(feature = "cli")]
 pub mod probe;
 mod queue;

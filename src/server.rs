@@ -4,7 +4,7 @@ mod proxied;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -21,10 +21,11 @@ use crate::capture::{Capture, Extent, Way};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::filter::{Beside, Shedder};
-use crate::queue::{Drops, Queue};
+use crate::ports::{BindError, Further, Ports, Queues};
+use crate::queue::Drops;
 use crate::secret_file::{self, SecretFileError};
 use crate::seed;
-use crate::socket::{Arrivals, Socket, VIA_END};
+use crate::socket::Arrivals;
 
 /// Receive calls in a row before timers and shutdown get their turn.
 const DRAIN_MAX: usize = 8;
@@ -60,14 +61,14 @@ const DROPS_INTERVAL: Duration = Duration::from_secs(10);
 /// # }).unwrap();
 /// ```
 pub struct Server {
-    socket: Socket,
+    socket: Ports,
     address: SocketAddr,
     clock: Clock,
     engine: engine::Server,
     /// Where proxies are trusted: what takes their headers off and puts them on.
     gate: Option<Gate>,
-    queue: Option<Queue>,
-    /// When to look at the queue again.
+    queues: Queues,
+    /// When to look at the queues again.
     look: Instant,
     /// When the loop last turned.
     awake: Instant,
@@ -97,6 +98,13 @@ impl fmt::Debug for Server {
 pub enum StartError {
     /// The address cannot be bound, or the operating system gives no random bytes.
     System(io::Error),
+    /// The address of `altport` or `altaddress` cannot be bound.
+    Alternate {
+        /// Which.
+        address: SocketAddr,
+        /// The system's reason.
+        error: io::Error,
+    },
     /// The file of `secretfile` is refused.
     Secret(SecretFileError),
     /// The system does not give the memory that `maxpeers` and `maxoffers` need: so many bytes, reserved at the start.
@@ -109,6 +117,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::System(error) => error.fmt(f),
+            Self::Alternate { address, error } => write!(f, "altport or altaddress, {address}: {error}"),
             Self::Secret(error) => write!(f, "secretfile: {error}"),
             Self::Memory(bytes) => write!(
                 f,
@@ -126,6 +135,15 @@ impl std::error::Error for StartError {}
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {
         Self::System(error)
+    }
+}
+
+impl From<BindError> for StartError {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::First(error) => Self::System(error),
+            BindError::Further { address, error } => Self::Alternate { address, error },
+        }
     }
 }
 
@@ -172,7 +190,7 @@ impl Transport {
 #[derive(Clone, Debug)]
 pub struct StatsHandle {
     shared: Arc<Mutex<Stats>>,
-    queue: Option<Queue>,
+    queues: Queues,
 }
 
 impl StatsHandle {
@@ -182,7 +200,7 @@ impl StatsHandle {
     pub fn snapshot(&self) -> Stats {
         let mut stats = self.shared.lock().clone();
         // After the server's end the kernel knows the socket no more, and the last count stands.
-        if let Some(drops) = self.queue.and_then(Queue::drops) {
+        if let Some(drops) = self.queues.drops() {
             stats.transport.note(drops);
         }
         stats
@@ -195,11 +213,12 @@ impl Server {
     /// # Errors
     /// [`StartError`], which says whose fault it is.
     pub fn bind(config: &Config) -> Result<Self, StartError> {
-        let socket = Socket::bind(config.localaddress, config.localport)?;
+        let further = Further { port: config.altport, address: config.altaddress };
+        let socket = Ports::bind(config.localaddress, config.localport, further)?;
         let address = socket.local_addr()?;
         let clock = Clock::start();
         let limits = engine::Config {
-            public_addresses: config.publicaddress.iter().map(|one| one.or_port(address.port())).collect(),
+            public_addresses: public_addresses(config, &socket, address.port()),
             signature_checks: config.signaturechecks.get(),
             limits: limits(config),
             stun: config.stun,
@@ -217,19 +236,16 @@ impl Server {
         let receive_buffer = socket.receive_buffer();
         log::info!("receive buffer of {receive_buffer} bytes granted");
         is_to_be_had(limits.reserved())?;
-        let mut engine = engine::Server::new(clock.now(), limits, seed::draw()?);
+        let engine = engine::Server::new(clock.now(), limits, seed::draw()?);
         let gate = match config.proxyprotocol.protocol() {
             Some(protocol) => {
                 let peers = config.maxpeers.get();
-                Some(Gate::new(protocol, &config.trustedproxies, VIA_END, peers, &seed::draw()?))
+                Some(Gate::new(protocol, &config.trustedproxies, socket.via_end(), peers, &seed::draw()?))
             }
             None => None,
         };
-        if !address.ip().is_unspecified() {
-            engine.learn_local_address(Via::default(), address);
-        }
-        Ok(Self {
-            queue: socket.queue(),
+        let mut this = Self {
+            queues: socket.queues(),
             look: clock.now() + DROPS_INTERVAL,
             awake: clock.now(),
             socket,
@@ -245,7 +261,11 @@ impl Server {
             shedder: config.kernelfilter.then(|| Shedder::new(clock.now())),
             capture: config.capturefile.as_deref().map(|path| capture(path, config)).transpose()?,
             is_unnamed: config.publicaddress.is_empty(),
-        })
+        };
+        for (via, local) in this.socket.fixed() {
+            this.learn_local(via, local);
+        }
+        Ok(this)
     }
 
     /// Returns the address that is bound; with `localport` 0, its port is the one that the system chose.
@@ -254,10 +274,16 @@ impl Server {
         self.address
     }
 
+    /// Returns the address that is bound at the second port; with `altport` 0, its port is the one that the system chose.
+    #[must_use]
+    pub fn alternate_addr(&self) -> Option<SocketAddr> {
+        self.socket.second_addr()
+    }
+
     /// Returns a handle that can be read while the server runs.
     #[must_use]
     pub fn stats(&self) -> StatsHandle {
-        StatsHandle { shared: Arc::clone(&self.shared), queue: self.queue }
+        StatsHandle { shared: Arc::clone(&self.shared), queues: self.queues.clone() }
     }
 
     /// Serves until `shutdown` is ready. No datagram and no socket error ends the loop.
@@ -327,7 +353,7 @@ impl Server {
 
     /// Takes over the kernel's count of datagrams that found the receive queue full.
     fn count_drops(&mut self) {
-        if let Some(drops) = self.queue.and_then(Queue::drops) {
+        if let Some(drops) = self.queues.drops() {
             self.transport.note(drops);
         }
     }
@@ -407,8 +433,8 @@ impl Server {
             }
             let note = |remote, datagram: &[u8]| {
                 if let Some(capture) = &self.capture {
-                    let local = self.socket.source(path.via).unwrap_or(self.address.ip());
-                    capture.note(Way::In, remote, SocketAddr::new(local, self.address.port()), datagram);
+                    let local = self.socket.local(path.via).unwrap_or(self.address);
+                    capture.note(Way::In, remote, local, datagram);
                 }
             };
             if let Some(gate) = &mut self.gate {
@@ -426,14 +452,17 @@ impl Server {
     }
 
     /// Tells the engine of a local address, and the operator where that may not be what clients call it.
-    fn learn_local(&mut self, via: Via, local: IpAddr) {
-        let local = local.to_canonical();
-        self.engine.learn_local_address(via, SocketAddr::new(local, self.address.port()));
-        if self.is_unnamed && engine::may_be_translated(local) {
+    fn learn_local(&mut self, via: Via, local: SocketAddr) {
+        self.engine.learn_local_address(via, local);
+        if self.socket.second_addr().is_some() {
+            self.engine.learn_alternates(via, self.socket.alternates(via));
+        }
+        if self.is_unnamed && engine::may_be_translated(local.ip()) {
             self.is_unnamed = false;
             log::info!(
-                "clients reach the private address {local}: if they call it by another, set publicaddress, so that \
-                 only registrations made for this server are taken"
+                "clients reach the private address {}: if they call it by another, set publicaddress, so that \
+                 only registrations made for this server are taken",
+                local.ip()
             );
         }
     }
@@ -441,8 +470,8 @@ impl Server {
     fn handle_due(&mut self) {
         let now = self.clock.now();
         self.look_for_drops(now);
-        let queue = self.queue;
-        let dropped = || queue.and_then(Queue::drops).map(Drops::in_all);
+        let queues = &self.queues;
+        let dropped = || queues.drops().map(Drops::in_all);
         if self.shedder.as_mut().is_some_and(|shedder| shedder.handle_timeout(now, dropped)) {
             self.shed();
         }
@@ -462,8 +491,7 @@ impl Server {
                 let engine::Path { remote, via } = transmit.path;
                 // What goes through a proxy is kept as it is for the client.
                 let via = self.gate.as_ref().map_or(via, |gate| gate.local(via));
-                let local = self.socket.source(via).unwrap_or(self.address.ip());
-                let local = SocketAddr::new(local, self.address.port());
+                let local = self.socket.local(via).unwrap_or(self.address);
                 for datagram in transmit.contents.chunks(transmit.segment_size.max(1)) {
                     capture.note(Way::Out, local, remote, datagram);
                 }
@@ -553,6 +581,12 @@ const fn limits(config: &Config) -> Limits {
 fn capture(path: &Path, config: &Config) -> Result<Capture, StartError> {
     let size = u64::from(config.capturesize.get()) << 20;
     Capture::create(path, Extent { size, blobs: config.captureblobs }).map_err(StartError::Capture)
+}
+
+/// Says what clients call this server: each public address at each port, unless it names one.
+fn public_addresses(config: &Config, socket: &Ports, port: u16) -> Vec<SocketAddr> {
+    let ports = std::iter::once(port).chain(socket.second_addr().map(|second| second.port()));
+    ports.flat_map(|port| config.publicaddress.iter().map(move |one| one.or_port(port))).collect()
 }
 
 /// Reads the secret of cookies and tickets that outlives the process, and the date with it.

@@ -4,6 +4,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::{Context, Poll};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use roundtable_proto::server::{Marker, Path, Transmit, Via};
@@ -28,8 +29,8 @@ const TRAIN_BYTES: usize = 1 << 16;
 const STRIDE: usize = TRAIN_BYTES + 192;
 /// Local addresses that are told apart. A host with more answers the rest from the address that routing chooses.
 const LOCAL_ADDRESSES_MAX: usize = 1024;
-/// The first tag that stands for no local address.
-pub(crate) const VIA_END: Via = Via(LOCAL_ADDRESSES_MAX as u32 + 1);
+/// Ways of one socket: every [`Via`] that it gives is below this.
+pub(crate) const VIAS: u32 = LOCAL_ADDRESSES_MAX as u32 + 1;
 
 /// Where received datagrams lie until they are handled.
 pub(crate) struct Arrivals {
@@ -148,6 +149,16 @@ impl Socket {
         self.io.readable().await
     }
 
+    /// Tells whether something can be received, and wakes the task once it can.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_recv_ready(context)
+    }
+
+    /// Returns the one address that it is bound to.
+    pub(crate) fn bound_ip(&self) -> Option<IpAddr> {
+        self.has_one_address.then(|| self.io.local_addr().ok().map(|local| local.ip()))?
+    }
+
     /// Takes what is there, without waiting.
     pub(crate) fn receive(&self, arrivals: &mut Arrivals) -> io::Result<()> {
         arrivals.count = 0;
@@ -220,7 +231,8 @@ impl Socket {
         self.io.try_send_to(transmit.contents, self.destination(transmit.path.remote)).map(drop)
     }
 
-    fn via(&mut self, local: Option<IpAddr>) -> Via {
+    /// Returns the way that leaves from a local address; the default where there are too many.
+    pub(crate) fn via(&mut self, local: Option<IpAddr>) -> Via {
         let Some(local) = local else { return Via::default() };
         let place = self.locals.iter().position(|known| *known == local).or_else(|| {
             (self.locals.len() < LOCAL_ADDRESSES_MAX).then(|| {

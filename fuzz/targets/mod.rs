@@ -9,17 +9,19 @@ mod decoder;
 mod proxy;
 mod script;
 mod server;
+mod stun;
 
 /// A name, as that of its corpus, and what it does with an input.
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub(crate) const TARGETS: [Target; 5] = [
+pub(crate) const TARGETS: [Target; 6] = [
     ("decoder", decoder::decoder),
     ("server", server::server),
     ("client", client::client),
     ("config", config::config),
     ("proxy", proxy::proxy),
+    ("stun", stun::stun),
 ];
 
 /// Runs the target of that name.

@@ -343,6 +343,7 @@ fn walks_reach_every_outcome_that_an_attacker_can_cause() {
         assert!(reached(Outcome::Relayed(kind)), "no rogue's {kind:?} was relayed");
     }
     assert!(reached(Outcome::Challenged));
+    assert!(walks.iter().any(|walk| walk.outcomes.contains_key("attacker Stun")), "no STUN was answered");
     let honest = |is: fn(&Event) -> bool| -> usize {
         let residents = walks.iter().flat_map(|walk| walk.residents.iter().map(move |one| (walk, one)));
         residents.map(|(walk, resident)| count(&walk.world, resident, is)).sum()

@@ -144,6 +144,7 @@ fn constants_are_the_code() {
         ("TICKET_LIFETIME", millis(server::TICKET_LIFETIME)),
         ("RESTART_GRACE", millis(server::RESTART_GRACE)),
         ("RESTART_RETRY", millis(server::RESTART_RETRY)),
+        ("PROVED_FOR", millis(server::PROVED_FOR)),
         ("OFFER_WINDOW", u128::from(OFFER_WINDOW)),
         ("OFFERS_REMEMBERED", bytes(OFFERS_REMEMBERED)),
         ("OFFERS_PER_SENDER", bytes(OFFERS_PER_SENDER)),

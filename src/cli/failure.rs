@@ -43,6 +43,13 @@ pub enum Failure {
         /// The system's reason.
         source: io::Error,
     },
+    /// The second port or address cannot be bound.
+    Alternate {
+        /// The address asked for.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The server's loop has ended with an error.
     Loop(io::Error),
 }
@@ -54,6 +61,7 @@ impl Failure {
             StartError::Secret(error) => return Self::Secret(error),
             StartError::Memory(_) => return Self::Memory(error),
             StartError::Capture(source) => return Self::Capture(source),
+            StartError::Alternate { address, error } => return Self::Alternate { address, source: error },
         };
         let address = config.localaddress.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         Self::Bind { address: SocketAddr::new(address, config.localport), source }
@@ -77,7 +85,7 @@ impl Failure {
             | Self::Memory(_)
             | Self::Capture(_)
             | Self::Stats(_) => EX_CONFIG,
-            Self::Runtime(_) | Self::Bind { .. } | Self::Loop(_) => EX_FAILURE,
+            Self::Runtime(_) | Self::Bind { .. } | Self::Alternate { .. } | Self::Loop(_) => EX_FAILURE,
         }
     }
 }
@@ -99,6 +107,9 @@ impl fmt::Display for Failure {
                     Some(remedy) => write!(out, ". {remedy}"),
                     None => Ok(()),
                 }
+            }
+            Self::Alternate { address, source } => {
+                write!(out, "cannot listen on {address} (udp), as altport or altaddress says: {source}")
             }
             Self::Loop(source) => write!(out, "the server has failed: {source}"),
         }
@@ -141,6 +152,7 @@ impl std::error::Error for Failure {
             | Self::Capture(source)
             | Self::Stats(source)
             | Self::Bind { source, .. }
+            | Self::Alternate { source, .. }
             | Self::Loop(source) => Some(source),
         }
     }

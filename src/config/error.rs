@@ -187,9 +187,9 @@ impl fmt::Display for Problem {
 const fn refusal(key: Key) -> &'static str {
     match key.allowed() {
         Allowed::LogLevel => "is no log level",
-        Allowed::Address => "is no IP address",
+        Allowed::Address { .. } => "is no IP address",
         Allowed::Addresses => "is no list of IP addresses",
-        Allowed::Number { .. } => "is out of range",
+        Allowed::Number { .. } | Allowed::Port => "is out of range",
         Allowed::Networks => "is no list of networks",
         Allowed::ProxyProtocol => "is no protocol of proxies",
         Allowed::Path { .. } | Allowed::Boolean | Allowed::Stun => "is not taken",

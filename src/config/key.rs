@@ -68,6 +68,8 @@ pub enum Key {
     LocalAddress,
     PublicAddress,
     Stun,
+    AltPort,
+    AltAddress,
     ProxyProtocol,
     TrustedProxies,
     MaxPeers,
@@ -92,7 +94,7 @@ pub enum Key {
 
 impl Key {
     /// Every key, in the order of the shipped file.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::LogLevel,
         Self::LogFile,
         Self::LocalPort,
@@ -100,6 +102,8 @@ impl Key {
         Self::LocalAddress,
         Self::PublicAddress,
         Self::Stun,
+        Self::AltPort,
+        Self::AltAddress,
         Self::ProxyProtocol,
         Self::TrustedProxies,
         Self::MaxPeers,
@@ -133,6 +137,8 @@ impl Key {
             Self::LocalAddress => "localaddress",
             Self::PublicAddress => "publicaddress",
             Self::Stun => "stun",
+            Self::AltPort => "altport",
+            Self::AltAddress => "altaddress",
             Self::ProxyProtocol => "proxyprotocol",
             Self::TrustedProxies => "trustedproxies",
             Self::MaxPeers => "maxpeers",
@@ -168,7 +174,9 @@ impl Key {
             }
             Self::LocalPort => Allowed::Number { min: 0, max: u16::MAX as u32, unit: "" },
             Self::Timeout => Allowed::Number { min: Timeout::MIN, max: Timeout::MAX, unit: "seconds" },
-            Self::LocalAddress => Allowed::Address,
+            Self::LocalAddress => Allowed::Address { otherwise: "every address of the host" },
+            Self::AltAddress => Allowed::Address { otherwise: "none" },
+            Self::AltPort => Allowed::Port,
             Self::PublicAddress => Allowed::Addresses,
             Self::Stun => Allowed::Stun,
             Self::ProxyProtocol => Allowed::ProxyProtocol,
@@ -229,7 +237,12 @@ pub enum Allowed {
         otherwise: &'static str,
     },
     /// The address of an interface, or nothing.
-    Address,
+    Address {
+        /// What nothing stands for.
+        otherwise: &'static str,
+    },
+    /// A port, or nothing for none.
+    Port,
     /// Addresses with or without a port, or nothing.
     Addresses,
     /// A whole number.
@@ -256,9 +269,10 @@ impl fmt::Display for Allowed {
         match self {
             Self::LogLevel => out.write_str(&LogLevel::ALL.map(LogLevel::name).join(", ")),
             Self::Path { otherwise } => write!(out, "the path of a file, or nothing for {otherwise}"),
-            Self::Address => {
-                out.write_str("an IPv4 or IPv6 address in quotes, or nothing for every address of the host")
+            Self::Address { otherwise } => {
+                write!(out, "an IPv4 or IPv6 address in quotes, or nothing for {otherwise}")
             }
+            Self::Port => write!(out, "0 to {}, or nothing for none", u16::MAX),
             Self::Addresses => out.write_str(
                 "addresses in quotes, with a port where it is another, separated by commas, or nothing",
             ),

@@ -143,6 +143,8 @@ fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
         Key::LocalAddress => config.localaddress = address(key, found)?,
         Key::PublicAddress => config.publicaddress = addresses(key, found)?,
         Key::Stun => config.stun = stun(key, found)?,
+        Key::AltPort => config.altport = port_or_nothing(key, found)?,
+        Key::AltAddress => config.altaddress = address(key, found)?,
         Key::ProxyProtocol => config.proxyprotocol = proxy_protocol(key, found)?,
         Key::TrustedProxies => config.trustedproxies = trusted_proxies(key, found)?,
         Key::MaxPeers => config.maxpeers = ranged(key, found)?,
@@ -227,6 +229,13 @@ fn integer<T>(key: Key, found: Found, take: impl Fn(i128) -> Option<T>) -> Resul
     take(number).ok_or(Problem::NotAllowed { key, found })
 }
 
+fn port_or_nothing(key: Key, found: Found) -> Result<Option<u16>, Problem> {
+    if found == Found::Nothing {
+        return Ok(None);
+    }
+    integer(key, found, |number| u16::try_from(number).ok()).map(Some)
+}
+
 fn stun(key: Key, found: Found) -> Result<Stun, Problem> {
     let Found::Text(text) = found else {
         return boolean(key, found).map(|is_on| if is_on { Stun::On } else { Stun::Off });
@@ -256,6 +265,7 @@ mod tests {
     }
 
     const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, publicaddress, stun, \
+                         altport, altaddress, \
                          proxyprotocol, trustedproxies, maxpeers, maxoffers, maxpeeroffers, maxblob, plainids, \
                          signaturechecks, strangerrate, registerrate, registertotal, peerrate, offerrate, \
                          kernelfilter, secretfile, capturefile, capturesize, captureblobs, statssocket, \
@@ -274,6 +284,7 @@ mod tests {
         let expected = Config { localport: 7, loglevel: LogLevel::Warn, ..Config::default() };
         assert_eq!(config, expected);
         assert_eq!(parse("logfile: ''").unwrap(), Config::default());
+        assert_eq!(parse("altport:\naltaddress: ~").unwrap(), Config::default());
     }
 
     #[test]
@@ -283,6 +294,11 @@ mod tests {
             ("localport: -1", 1, "localport: -1 is out of range, allowed are 0 to 65535"),
             ("timeout: 0", 1, "timeout: 0 is out of range, allowed are 1 to 3600 seconds"),
             ("#\ntimeout: 3601", 2, "timeout: 3601 is out of range, allowed are 1 to 3600 seconds"),
+            (
+                "altport: 65536",
+                1,
+                "altport: 65536 is out of range, allowed are 0 to 65535, or nothing for none",
+            ),
             ("maxpeers: 0x1000000", 1, "maxpeers: 16777216 is out of range, allowed are 1 to 16000000 peers"),
             ("maxoffers: 4000001", 1, "maxoffers: 4000001 is out of range, allowed are 1 to 4000000 offers"),
             ("maxpeeroffers: 0", 1, "maxpeeroffers: 0 is out of range, allowed are 1 to 1000 offers"),

@@ -10,7 +10,7 @@ use roundtable_signalling::proto::wire::{
 use crate::hosts::{self, Hosts};
 use crate::packet::Spoofer;
 use crate::random::Random;
-use crate::rows::{self, Maker, Row, Source};
+use crate::rows::{Maker, Row, Source};
 use crate::table::{Line, Table};
 
 /// Datagrams that may wait at the server: they fit a receive buffer that nobody has enlarged.
@@ -47,11 +47,10 @@ impl Attack {
     }
 
     /// Sends at least so many datagrams in all, every row over both families.
-    pub(crate) fn run(&mut self, random: &mut Random, total: usize) -> Table {
-        let rows = rows::all();
+    pub(crate) fn run(&mut self, rows: &[Row], random: &mut Random, total: usize) -> Table {
         let each = total.div_ceil(2 * rows.len());
         let mut lines = Vec::new();
-        for row in &rows {
+        for row in rows {
             self.keep_alive();
             let mut line = Line::new(&row.name);
             for v6 in [false, true] {
@@ -71,6 +70,7 @@ impl Attack {
             self.spoofer.send(source, hosts::server(v6), &datagram);
             line.sent += 1;
             line.sent_bytes += datagram.len() as u64;
+            line.allowed_fifths += row.fifths[usize::from(v6)] * datagram.len() as u64;
             if number % BURST == BURST - 1 || datagram.len() > wire::DATAGRAM_MAX {
                 self.drain();
             }

@@ -41,8 +41,8 @@ impl Drop for Hosts {
     }
 }
 
-/// Makes the hosts and starts the server.
-pub(crate) fn start() -> Hosts {
+/// Makes the hosts and starts the server, which is `test` of this program once more.
+pub(crate) fn start(test: &str) -> Hosts {
     for host in ["server", "victim"] {
         lab::add_host(host);
     }
@@ -83,7 +83,7 @@ pub(crate) fn start() -> Hosts {
     // It is there once it speaks.
     victim.stdin.as_mut().unwrap().write_all(b"?").unwrap();
     victim.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
-    Hosts { server: Remote::start(&lab::enter("server"), crate::TEST, PORT), victim }
+    Hosts { server: Remote::start(&lab::enter("server"), test, PORT), victim }
 }
 
 /// Where the server listens for the attacker, by family.

@@ -50,16 +50,41 @@ pub(crate) enum Contents {
     LiveCookie,
     /// What a server answers.
     Answered,
+    /// STUN Binding requests, of every form that is answered.
+    Stun,
+    /// The shortest of them.
+    ShortestStun,
+    /// The same as the first, altered.
+    AlteredStun,
 }
 
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) source: Source,
     pub(crate) contents: Contents,
+    /// Fifths of what was sent that may come to the victim at most, by family. SPEC 11
+    pub(crate) fifths: [u64; 2],
+}
+
+/// No more than was sent.
+const AS_MUCH: [u64; 2] = [5, 5];
+/// The one exception: 32 bytes for 20, over IPv6 44.
+const STUN: [u64; 2] = [8, 11];
+
+/// The rows of STUN alone. A strict server has no exception.
+pub(crate) fn stun(is_strict: bool) -> Vec<Row> {
+    let fifths = if is_strict { AS_MUCH } else { STUN };
+    [
+        ("STUN Binding, shortest", Contents::ShortestStun),
+        ("STUN Binding", Contents::Stun),
+        ("STUN Binding, altered", Contents::AlteredStun),
+    ]
+    .map(|(name, contents)| Row { name: name.to_owned(), source: Source::Victim, contents, fifths })
+    .into()
 }
 
 pub(crate) fn all() -> Vec<Row> {
-    let row = |name: &str, source, contents| Row { name: name.to_owned(), source, contents };
+    let row = |name: &str, source, contents| Row { name: name.to_owned(), source, contents, fifths: AS_MUCH };
     let mut rows = Vec::new();
     for &kind in Kind::ALL {
         rows.push(row(kind.name(), Source::Victim, Contents::Valid(kind)));
@@ -82,6 +107,7 @@ pub(crate) fn all() -> Vec<Row> {
     }
     rows.push(row("answered kinds, from the server itself", Source::Server, Contents::Answered));
     rows.push(row("answered kinds, from impossible sources", Source::Impossible, Contents::Answered));
+    rows.extend(stun(false));
     rows
 }
 
@@ -89,14 +115,16 @@ pub(crate) fn all() -> Vec<Row> {
 pub(crate) struct Maker {
     golden: Vec<Vec<u8>>,
     must_fail: Vec<Vec<u8>>,
+    stun: Vec<Vec<u8>>,
     own: Own,
 }
 
 impl Maker {
     pub(crate) fn new(own: Own) -> Self {
         Self {
-            golden: datagrams(include_str!("../../proto/vectors/frames.json")),
-            must_fail: datagrams(include_str!("../../proto/vectors/must-fail.json")),
+            golden: datagrams(&vectors(include_str!("../../proto/vectors/frames.json")), "hex"),
+            must_fail: datagrams(&vectors(include_str!("../../proto/vectors/must-fail.json")), "hex"),
+            stun: datagrams(&vectors(include_str!("../../proto/vectors/stun.json"))["answered"], "request"),
             own,
         }
     }
@@ -128,6 +156,9 @@ impl Maker {
             Contents::LiveSession => self.with_session(random),
             Contents::LiveCookie => random.pick(&self.own.registers).clone(),
             Contents::Answered => self.valid(*random.pick(&inward()), random),
+            Contents::Stun => random.pick(&self.stun).clone(),
+            Contents::ShortestStun => self.stun.iter().min_by_key(|request| request.len()).unwrap().clone(),
+            Contents::AlteredStun => altered(random.pick(&self.stun).clone(), random),
         }
     }
 
@@ -194,11 +225,14 @@ fn filled(length: usize, random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// Reads the datagrams of a file of vectors.
-fn datagrams(json: &str) -> Vec<Vec<u8>> {
-    let vectors: Vec<serde_json::Value> = serde_json::from_str(json).unwrap();
+fn vectors(json: &str) -> serde_json::Value {
+    serde_json::from_str(json).unwrap()
+}
+
+/// Reads the datagrams of a list of vectors.
+fn datagrams(vectors: &serde_json::Value, key: &str) -> Vec<Vec<u8>> {
     let bytes = |hex: &str| {
         (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
     };
-    vectors.iter().map(|vector| bytes(vector["hex"].as_str().unwrap())).collect()
+    vectors.as_array().unwrap().iter().map(|vector| bytes(vector[key].as_str().unwrap())).collect()
 }

@@ -31,6 +31,7 @@ mod budget;
 mod config;
 mod cookie;
 mod crowd;
+mod discovery;
 mod foresight;
 mod index;
 mod limits;
@@ -60,6 +61,7 @@ use std::time::Duration;
 
 pub use config::{ANSWERED_FACTOR, Config, Stun};
 pub use cookie::COOKIE_LIFETIME;
+pub use discovery::{Alternates, PROVED_FOR};
 pub use limits::Limits;
 pub use mark::{LAST_SHIFT, MARK, Marker, WORD_SHIFT};
 pub use names::may_be_translated;
@@ -81,6 +83,7 @@ use crate::wire::{
 use budget::Budget;
 use cookie::Cookies;
 use crowd::Crowd;
+use discovery::Discovery;
 use foresight::Foresight;
 use names::Names;
 use offenders::Offenders;
@@ -110,6 +113,7 @@ pub struct Server {
     offers: Offers,
     tickets: Tickets,
     names: Names,
+    discovery: Discovery,
     /// Signatures that may be checked.
     checks: Budget,
     /// Sources that have proved nothing, and what they may cause.
@@ -162,6 +166,7 @@ impl Server {
             offers: Offers::new(now, config.max_offers, &seed),
             tickets: Tickets::new(now, &seed, config.secret),
             names: Names::new(&config.public_addresses),
+            discovery: Discovery::new(seed.key(b'd')),
             checks: Budget::new(config.signature_checks),
             strangers: Crowd::new(config.limits.strangers(), seed.key(b'u')),
             registering: Crowd::new(config.limits.registering(), seed.key(b'r')),

@@ -49,6 +49,7 @@ impl Server {
             }
             return self.refuse(path, Kind::Register.number(), register.transaction, refused);
         }
+        self.discovery.enter(now, &source);
         let applicant = Applicant { now, path, source, proof, register };
         match self.admit(&applicant) {
             Ok(Admission::Registered(slot)) => self.registered(&applicant, slot),

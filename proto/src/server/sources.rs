@@ -17,6 +17,12 @@ pub(super) fn is_impossible(source: SocketAddr, local: Option<SocketAddr>) -> bo
         || (may_be_translated(ip) && !may_be_translated(local) && !local.is_loopback())
 }
 
+/// Tells whether a client at `source` knows the host of this local address by another one, which the host cannot tell.
+pub(super) const fn is_hidden(source: SocketAddr, local: SocketAddr) -> bool {
+    let source = source.ip().to_canonical();
+    may_be_translated(local.ip()) && !may_be_translated(source) && !source.is_loopback()
+}
+
 /// Tells whether an address can be that of one host.
 const fn is_unicast(ip: IpAddr) -> bool {
     match ip {
@@ -55,6 +61,24 @@ mod tests {
             for local in ["", "127.0.0.1:1", "203.0.113.1:1", "10.0.0.1:1"] {
                 assert!(impossible(source, local), "{source} at {local}");
             }
+        }
+    }
+
+    #[test]
+    fn private_address_is_hidden_from_who_has_none() {
+        for (source, local, expected) in [
+            ("203.0.113.9:9", "10.0.0.1:1", true),
+            ("203.0.113.9:9", "203.0.113.1:1", false),
+            ("10.1.2.3:9", "10.0.0.1:1", false),
+            ("[::ffff:10.1.2.3]:9", "10.0.0.1:1", false),
+            ("127.0.0.1:9", "127.0.0.1:1", false),
+            ("[2001:db8::9]:9", "[fd00::1]:1", true),
+        ] {
+            assert_eq!(
+                is_hidden(source.parse().unwrap(), local.parse().unwrap()),
+                expected,
+                "{source} at {local}"
+            );
         }
     }
 

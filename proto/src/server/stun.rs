@@ -13,7 +13,7 @@ impl Server {
             Stun::On => false,
             Stun::Strict => true,
         };
-        let request = match stun::decode(datagram) {
+        let mut request = match stun::decode(datagram) {
             Ok(request) => request,
             Err(DecodeError::NotStun) => return Outcome::Dropped(DropReason::NotOurs),
             Err(
@@ -24,13 +24,19 @@ impl Server {
                 | DecodeError::ClassicExtra { .. },
             ) => return Outcome::Dropped(DropReason::Stun),
         };
-        if is_strict && request.answer_size(path.remote) > datagram.len() {
+        let (via, behaviour) = self.discover(now, path, &mut request);
+        let mut answer = request.answer(path.remote).telling(behaviour);
+        if is_strict && answer.size() > datagram.len() {
+            // Without what it tells beside the address it may be short enough.
+            answer = answer.telling(None);
+        }
+        if is_strict && answer.size() > datagram.len() {
             return Outcome::Dropped(DropReason::Stun);
         }
         if let Err(reason) = self.admit_stranger(now, path) {
             return Outcome::Dropped(reason);
         }
-        let bytes = self.outbox.push_with(path, |out| request.answer(path.remote, out));
+        let bytes = self.outbox.push_with(Path { via, ..path }, |out| answer.write(out));
         self.counters.count_stun_out(bytes);
         Outcome::Stun
     }

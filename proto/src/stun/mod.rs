@@ -7,7 +7,10 @@
 mod answer;
 mod fingerprint;
 
+pub use answer::Answer;
+
 use std::fmt;
+use std::net::SocketAddr;
 
 /// The fixed value that marks STUN since RFC 5389. RFC 8489, 5
 pub const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
@@ -15,8 +18,8 @@ pub const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 pub const HEADER: usize = 20;
 /// Attributes that a 420 answer names, at most.
 pub const UNKNOWN_MAX: usize = 8;
-/// Bytes of the longest answer: a 420 with fingerprint that names [`UNKNOWN_MAX`] attributes.
-pub const ANSWER_MAX: usize = HEADER + 8 + 4 + 2 * UNKNOWN_MAX + FINGERPRINT_SIZE;
+/// Bytes of the longest answer: three IPv6 addresses and a fingerprint.
+pub const ANSWER_MAX: usize = HEADER + 3 * 24 + FINGERPRINT_SIZE;
 
 /// Type and length in front of an attribute's value. RFC 8489, 14
 const ATTRIBUTE_HEADER: usize = 4;
@@ -24,6 +27,9 @@ const ATTRIBUTE_HEADER: usize = 4;
 const FINGERPRINT_SIZE: usize = 8;
 
 const BINDING_REQUEST: u16 = 0x0001;
+/// CHANGE-REQUEST: the answer is to come from another address, or from another port. RFC 5780, 7.2
+const CHANGE_ADDRESS: u8 = 4;
+const CHANGE_PORT: u8 = 2;
 /// From here on an attribute may be ignored. RFC 8489, 14
 const COMPREHENSION_OPTIONAL: u16 = 0x8000;
 const CHANGE_REQUEST: u16 = 0x0003;
@@ -44,7 +50,35 @@ pub struct Request {
     /// Attributes that must be understood and are not.
     unknown: [u16; UNKNOWN_MAX],
     unknowns: usize,
+    change: Change,
     has_fingerprint: bool,
+}
+
+/// From where else a request asks to be answered. RFC 5780, 7.2
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// From another address.
+    pub address: bool,
+    /// From another port.
+    pub port: bool,
+}
+
+/// What an answer tells of a server with more than one address or port. RFC 5780, 7.3 and 7.4
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behaviour {
+    /// Where the answer comes from.
+    pub origin: Option<SocketAddr>,
+    /// Where the server can be asked beside where it was.
+    pub other: Option<Other>,
+}
+
+/// Where else a server can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Other {
+    /// At another address and another port.
+    Address(SocketAddr),
+    /// It has one address: at another port. SPEC 17
+    Port(u16),
 }
 
 /// Which of the two forms a request has.
@@ -80,6 +114,21 @@ pub enum DecodeError {
         /// The attribute's type.
         number: u16,
     },
+}
+
+impl DecodeError {
+    /// Returns the name that the vectors call it by. SPEC 17
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotStun => "not_stun",
+            Self::BadLength => "bad_length",
+            Self::NotBindingRequest { .. } => "not_binding_request",
+            Self::BadAttribute { .. } => "bad_attribute",
+            Self::BadFingerprint => "bad_fingerprint",
+            Self::ClassicExtra { .. } => "classic_extra",
+        }
+    }
 }
 
 impl fmt::Display for DecodeError {
@@ -131,7 +180,8 @@ pub fn decode(datagram: &[u8]) -> Result<Request, DecodeError> {
         Dialect::Classic | Dialect::Modern => {}
     }
     let unknown = [0; UNKNOWN_MAX];
-    let mut request = Request { transaction, dialect, unknown, unknowns: 0, has_fingerprint: false };
+    let change = Change::default();
+    let mut request = Request { transaction, dialect, unknown, unknowns: 0, change, has_fingerprint: false };
     request.read_attributes(datagram)?;
     Ok(request)
 }
@@ -181,6 +231,11 @@ impl Request {
         if asks_nothing || self.unknown().contains(&number) {
             return Ok(());
         }
+        if let (CHANGE_REQUEST, [0, 0, 0, bits]) = (number, value)
+            && bits & !(CHANGE_ADDRESS | CHANGE_PORT) == 0
+        {
+            self.change = Change { address: bits & CHANGE_ADDRESS != 0, port: bits & CHANGE_PORT != 0 };
+        }
         if let Some(place) = self.unknown.get_mut(self.unknowns) {
             *place = number;
             self.unknowns += 1;
@@ -192,6 +247,20 @@ impl Request {
     #[must_use]
     pub fn unknown(&self) -> &[u16] {
         self.unknown.get(..self.unknowns).unwrap_or_default()
+    }
+
+    /// Returns from where else the request asks to be answered: not understood, unless it is granted.
+    #[must_use]
+    pub const fn change(&self) -> Change {
+        self.change
+    }
+
+    /// Counts that wish as understood: the answer is to be sent from there.
+    pub fn grant_change(&mut self) {
+        if let Some(place) = self.unknown().iter().position(|number| *number == CHANGE_REQUEST) {
+            self.unknown.copy_within(place + 1.., place);
+            self.unknowns -= 1;
+        }
     }
 }
 

@@ -2,24 +2,6 @@ use super::*;
 
 use std::net::SocketAddr;
 
-/// RFC 5769, 2.1: a request with SOFTWARE, PRIORITY, ICE-CONTROLLED, USERNAME, MESSAGE-INTEGRITY and FINGERPRINT.
-const RFC5769_REQUEST: &str = "000100582112a442b7e7a701bc34d686fa87dfae\
-     802200105354554e207465737420636c69656e74\
-     002400046e0001ff80290008932ff9b151263b36\
-     000600096576746a3a68367659202020\
-     000800149aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a2\
-     80280004e57a3bcf";
-
-/// RFC 5769, 2.2 and 2.3: the values of XOR-MAPPED-ADDRESS under the same transaction.
-const RFC5769_IPV4: (&str, &str) = ("192.0.2.1:32853", "0001a147e112a643");
-const RFC5769_IPV6: (&str, &str) =
-    ("[2001:db8:1234:5678:11:2233:4455:6677]:32853", "0002a1470113a9faa5d3f179bc25f4b5bed2b9d9");
-
-fn bytes(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
-    digits.chunks(2).map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap()).collect()
-}
-
 /// A request with cookie and these attributes; no fingerprint.
 fn request(attributes: &[(u16, &[u8])]) -> Vec<u8> {
     let mut out = vec![0, 1, 0, 0];
@@ -50,37 +32,10 @@ fn answer(message: &[u8], observed: &str) -> Vec<u8> {
     let observed: SocketAddr = observed.parse().unwrap();
     let request = decode(message).unwrap();
     let mut out = vec![0xEE];
-    request.answer(observed, &mut out);
-    assert_eq!(out.len() - 1, request.answer_size(observed));
+    let answer = request.answer(observed);
+    answer.write(&mut out);
+    assert_eq!(out.len() - 1, answer.size());
     out.split_off(1)
-}
-
-#[test]
-fn request_of_rfc_5769_is_read_and_its_priority_is_not_understood() {
-    let message = bytes(RFC5769_REQUEST);
-    let request = decode(&message).unwrap();
-    assert_eq!(request.unknown(), [0x0024]);
-    let expected = "0111001821 12a442b7e7a701bc34d686fa87dfae 0009000400000414 000a000200240000";
-    let answer = answer(&message, "192.0.2.1:32853");
-    assert_eq!(answer[..36], bytes(expected));
-    assert_eq!(answer[36..40], [0x80, 0x28, 0, 4]);
-    assert_eq!(answer[40..], fingerprint::of(&answer[..36]));
-}
-
-#[test]
-fn addresses_are_masked_as_in_rfc_5769() {
-    let mut message = request(&[]);
-    message[8..20].copy_from_slice(&bytes("b7e7a701bc34d686fa87dfae"));
-    for (observed, value) in [RFC5769_IPV4, RFC5769_IPV6] {
-        let (value, transaction) = (bytes(value), &message[4..20]);
-        let length = value.len() as u8;
-        let mut expected = vec![1, 1, 0, length + 4];
-        expected.extend(transaction);
-        expected.extend([0, 0x20, 0, length]);
-        expected.extend(value);
-        assert_eq!(answer(&message, observed), expected);
-    }
-    assert_eq!(answer(&message, "[::ffff:192.0.2.1]:32853"), answer(&message, RFC5769_IPV4.0));
 }
 
 #[test]
@@ -136,13 +91,38 @@ fn what_asks_another_address_for_the_answer_is_not_understood() {
 }
 
 #[test]
+fn change_is_understood_where_it_is_granted_and_nothing_else_with_it() {
+    for (bits, address, port) in [(2, false, true), (4, true, false), (6, true, true)] {
+        let mut message =
+            decode(&request(&[(0x7001, b""), (0x0003, &[0, 0, 0, bits]), (0x7002, b"")])).unwrap();
+        assert_eq!(message.change(), Change { address, port });
+        assert_eq!(message.unknown(), [0x7001, 3, 0x7002]);
+        message.grant_change();
+        assert_eq!(message.unknown(), [0x7001, 0x7002]);
+        message.grant_change();
+        assert_eq!(message.unknown(), [0x7001, 0x7002]);
+    }
+    for value in [[0, 0, 0, 1], [0, 0, 0, 8], [1, 0, 0, 2], [0, 0, 0, 0]] {
+        assert_eq!(decode(&request(&[(0x0003, &value)])).unwrap().change(), Change::default(), "{value:?}");
+    }
+}
+
+#[test]
+fn longest_answer_is_that_of_three_addresses() {
+    let v6: SocketAddr = "[2001:db8::1]:1".parse().unwrap();
+    let request = decode(&with_fingerprint(request(&[]))).unwrap();
+    let behaviour = Behaviour { origin: Some(v6), other: Some(Other::Address(v6)) };
+    assert_eq!(request.answer(v6).telling(Some(behaviour)).size(), ANSWER_MAX);
+}
+
+#[test]
 fn only_so_many_unknown_attributes_are_named_and_each_once() {
     let numbers: Vec<u16> = (0x7000..0x7014).collect();
     let mut attributes: Vec<(u16, &[u8])> = numbers.iter().map(|number| (*number, &[][..])).collect();
     attributes.insert(1, (0x7000, &[]));
     let message = with_fingerprint(request(&attributes));
     assert_eq!(decode(&message).unwrap().unknown(), &numbers[..UNKNOWN_MAX]);
-    assert_eq!(answer(&message, "192.0.2.1:1").len(), ANSWER_MAX);
+    assert_eq!(answer(&message, "192.0.2.1:1").len(), 56);
 }
 
 #[test]

@@ -44,18 +44,19 @@ impl Attacker {
     pub(crate) fn noise(&self, world: &mut World, rogues: &[Rogue]) -> Option<Outcome> {
         let captured = self.captured(world);
         let elsewhere = self.somewhere(world, rogues);
-        let (from, datagram) = match (world.random().below(7), captured) {
+        let (from, datagram) = match (world.random().below(8), captured) {
             (0, _) => {
                 let length = world.random().below(1500) as usize;
                 (elsewhere, world.random().bytes(length))
             }
             (1, _) => (elsewhere, ours_but_random(world)),
             (2, _) => (elsewhere, forged(world).to_vec()),
+            (3, _) => (elsewhere, binding(world)),
             (_, None) => return None,
             // Replays from the same address and from another one.
-            (3, Some((from, datagram))) => (from, datagram),
-            (4, Some((_, datagram))) => (elsewhere, datagram),
-            (5, Some((from, datagram))) => (from, mutated(world, datagram)),
+            (4, Some((from, datagram))) => (from, datagram),
+            (5, Some((_, datagram))) => (elsewhere, datagram),
+            (6, Some((from, datagram))) => (from, mutated(world, datagram)),
             (_, Some((_, datagram))) => (elsewhere, mutated(world, datagram)),
         };
         world.inject(from, &datagram)
@@ -128,6 +129,19 @@ fn ours_but_random(world: &mut World) -> Vec<u8> {
     datagram[..3].copy_from_slice(b"RT\x01");
     if world.random().below(2) == 0 {
         datagram[3] &= 0x0F;
+    }
+    datagram
+}
+
+/// A STUN Binding request: with or without what pays for its answer, and sometimes with what is not understood.
+fn binding(world: &mut World) -> Vec<u8> {
+    let mut datagram = vec![0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42];
+    datagram.extend_from_slice(&world.random().sixteen()[..12]);
+    for _ in 0..world.random().below(4) {
+        let number = [0x80, 0xFF, 0x00, 0x24][2 * world.random().below(2) as usize..][..2].to_vec();
+        datagram.extend_from_slice(&number);
+        datagram.extend_from_slice(&[0, 4, 0, 0, 0, 0]);
+        datagram[3] += 8;
     }
     datagram
 }

@@ -1,7 +1,7 @@
 //! Bytes are conserved: for each datagram, for each address and in all. SPEC 11
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Breach, Handled, Sent};
 use crate::server::Outcome;
@@ -19,8 +19,9 @@ pub(super) struct Bytes {
     stun: Account,
 }
 
-/// The most by which a STUN answer exceeds its request: 44 bytes to 20. SPEC 17
-const STUN_FACTOR: (u64, u64) = (11, 5);
+/// The most by which a STUN answer exceeds its request: 32 bytes to 20, over IPv6 44 to 20. SPEC 11
+const STUN_FACTOR: (u64, u64) = (8, 5);
+const STUN_FACTOR_V6: (u64, u64) = (11, 5);
 
 #[derive(Clone, Copy, Default)]
 struct Account {
@@ -54,7 +55,11 @@ impl Bytes {
         let address = handled.from;
         let received = handled.contents.len() as u64;
         let caused = length(handled.sent.iter());
-        let (most, of) = if is_strict { (1, 1) } else { STUN_FACTOR };
+        let (most, of) = match address.ip().to_canonical() {
+            _ if is_strict => (1, 1),
+            IpAddr::V4(_) => STUN_FACTOR,
+            IpAddr::V6(_) => STUN_FACTOR_V6,
+        };
         if caused * of > received * most {
             return Err(Breach::Amplified { address, received, caused });
         }

@@ -150,6 +150,11 @@ impl Holders {
         if fits { Ok(()) } else { Err(Breach::Silence { address: handled.from, outcome: handled.outcome }) }
     }
 
+    /// Enters an answer to somebody who has proved nothing.
+    pub(super) fn answered_stranger(&mut self, address: SocketAddr) {
+        *self.strangers.entry(address.ip()).or_default() += 1;
+    }
+
     /// Tells whether a host has had as many answers as everybody gets at once.
     fn had_enough(&self, address: SocketAddr) -> bool {
         self.strangers.get(&address.ip()).is_some_and(|answers| *answers >= self.stranger_burst)
@@ -206,7 +211,7 @@ impl Holders {
                     | Outcome::Refused(crate::wire::ErrorCode::Version)
             )
         {
-            *self.strangers.entry(handled.from.ip()).or_default() += 1;
+            self.answered_stranger(handled.from);
         }
         if let [Frame::Challenge(challenge)] = frames {
             self.clear_cookies(handled.now);

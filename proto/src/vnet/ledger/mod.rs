@@ -120,6 +120,7 @@ impl Ledger {
             return Err(Breach::StoredForUnproved { address, before, after });
         }
         self.bytes.reflected(handled, self.is_stun_strict)?;
+        self.holders.answered_stranger(address);
         self.counted(server, true)
     }
 

@@ -1,4 +1,5 @@
 //! Voice calls by real WebRTC stacks, each behind its own NAT: signalled over this protocol, media on the socket of the signalling.
+//! And what such stacks, a browser among them, learn of their own address from the server by STUN.
 //!
 //! `make webrtc` builds what they run (`examples/webrtc`, by str0m, and `tests/webrtc`, by aiortc) and says where it is.
 
@@ -16,7 +17,7 @@ mod program;
 
 use lab::inside_with;
 use nat::plan::{Access, Input};
-use nat::{Lab, PORT, PROGRAMS, Plan, SERVER_V4};
+use nat::{Lab, PORT, PROGRAMS, Plan, SERVER_V4, SERVER_V6};
 use program::{Ended, Running};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_signallingserver");
@@ -97,4 +98,62 @@ fn str0m_speaks_with_aiortc() {
         calls(&lab, call, bob);
         drop(server);
     });
+}
+
+/// Where alice's NATs let her appear, by family.
+const PUBLIC: [&str; 2] = ["198.51.100.1", "2001:db8:a::1"];
+
+/// Lets a program on alice's host ask the server over both families, each behind a NAT, and asserts the lines that it
+/// prints.
+fn asks(test: &str, programs: &[(&str, &str)], words: Vec<String>, expected: &[String]) {
+    let programs = [&PROGRAMS[..], programs].concat();
+    inside_with(test, &programs, || {
+        let lab = Lab::build(Plan::new(Access::Dual, Access::Public, Input::Drop));
+        // NATs of IPv6 are rare, but without one there is nothing to learn.
+        let rules = "table ip6 translation { chain outward {
+                       type nat hook postrouting priority srcnat
+                       oifname out masquerade
+                     }
+                     }";
+        lab::on("alice-nat", &format!("nft -f - <<'RULES'\n{rules}\nRULES"));
+        let directory = tempfile::tempdir().unwrap();
+        let _server = lab.serve(SERVER.as_ref(), directory.path(), "");
+        let ended = lab.start("alice", &words).wait();
+        println!("{}{}", ended.stdout, ended.stderr);
+        assert_eq!(ended.code, Some(0));
+        let mut lines: Vec<&str> = ended.stdout.lines().collect();
+        // Their ports are the system's choice.
+        for line in &mut lines {
+            *line =
+                line.rsplit_once(' ').filter(|_| line.starts_with("candidate ")).map_or(*line, |two| two.0);
+        }
+        lines.sort_unstable();
+        lines.dedup();
+        assert_eq!(lines, *expected);
+    });
+}
+
+/// Its connections ask over IPv4 only; its STUN is asked for both.
+#[test]
+fn aiortc_learns_its_public_address() {
+    let test = "aiortc_learns_its_public_address";
+    let Ok(python) = std::env::var("AIORTC_PYTHON") else {
+        eprintln!("SKIPPED {test}: AIORTC_PYTHON is not set; make webrtc makes it and runs this");
+        return;
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/webrtc/aiortc_candidates.py");
+    let servers = [SERVER_V4[0], SERVER_V6[0]].map(|host| [host.to_owned(), PORT.to_string()]);
+    let words = [python, script.to_owned()].into_iter().chain(servers.into_iter().flatten()).collect();
+    let expected = [("candidate", PUBLIC[0]), ("mapped", PUBLIC[0]), ("mapped", PUBLIC[1])];
+    asks(test, &[], words, &expected.map(|(what, address)| format!("{what} {address}")));
+}
+
+#[test]
+fn chromium_learns_its_public_address() {
+    let test = "chromium_learns_its_public_address";
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/webrtc/chromium_candidates.py");
+    let urls = [format!("stun:{}:{PORT}", SERVER_V4[0]), format!("stun:[{}]:{PORT}", SERVER_V6[0])];
+    let words = ["python3", script, "chromium"].map(str::to_owned).into_iter().chain(urls).collect();
+    let programs = [("python3", "--version"), ("chromium", "--version")];
+    asks(test, &programs, words, &PUBLIC.map(|address| format!("candidate {address}")));
 }

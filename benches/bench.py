@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs every benchmark and writes one report: what a datagram costs, beside an echo that does nothing but answer.
 
-    bench.py --bin DIR [--out DIR] [--quick]
+    bench.py --bin DIR [--out DIR] [--quick] [--only stun]
 
-DIR of --bin holds the built signallingserver and roundtable-probe. The report is report.md with cost.svg and
+With --only the rows of one kind are measured and printed, and no report is written. DIR of --bin holds the built signallingserver and roundtable-probe. The report is report.md with cost.svg and
 results.json beside it. The server runs on one core and the load on another. Linux; nothing but the standard library.
 """
 
@@ -17,6 +17,7 @@ import platform
 import re
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -79,6 +80,25 @@ class Runner:
             with self.running([self.binaries / "signallingserver", "--config-file-path", config.name]) as started:
                 yield started
 
+    @contextlib.contextmanager
+    def stranger(self, command):
+        """Runs a STUN server that others wrote, at PORT; gives process and port once it answers."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        words = [word.replace("PORT", str(port)) for word in command]
+        process = subprocess.Popen(pinned(SERVER_CORE, words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            for _ in range(100):
+                if is_answered(port):
+                    break
+            else:
+                raise RuntimeError(f"{command[0]} does not answer")
+            yield process, port
+        finally:
+            process.terminate()
+            process.wait()
+
     def load(self, server, *options, floors=()):
         """Runs the load and returns its JSON lines by event."""
         process, port = server
@@ -129,6 +149,18 @@ def pinned(core, command):
     return [*tied, *map(str, command)]
 
 
+def is_answered(port):
+    """Asks for a Binding; waits a tenth of a second."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.settimeout(0.1)
+        try:
+            one.sendto(bytes.fromhex("000100002112a442") + bytes(12), ("127.0.0.1", port))
+            return len(one.recv(2048)) > 0
+        except OSError:
+            time.sleep(0.05)
+            return False
+
+
 def kernel_drops(port):
     """Sums the drops of the sockets on this port, as the kernel counts them."""
     drops = 0
@@ -162,6 +194,7 @@ def measure_all(run):
         queued(run, kind)
     run.row("stale", "--kind", "stale", "--count", count)
     run.row("ping", "--kind", "ping", "--count", count)
+    stun(run)
     run.row("mixed", "--kind", "mixed", *crowd)
     # Few sockets: the load looks at each in turn, and that is part of what it measures.
     latency = ["--kind", "keepalive", "--peers", 1000, "--sockets", 4, "--rate", RATE, "--count", size(200_000)]
@@ -199,6 +232,43 @@ def queued(run, kind):
     medians = [{"target": name, "cpu_ns_each": statistics.median(cost(name))} for name in targets]
     run.results[kind] = {"round": rounds, "median": [medians[0], {**medians[1], "ratio": ratio}]}
     print(f"    {medians[0]['cpu_ns_each']:.0f} ns, floor {medians[1]['cpu_ns_each']:.0f} ns", flush=True)
+
+
+# STUN servers of Debian: coturn and stun-server. One thread that relays, as the others have one; stund wants two addresses.
+STRANGERS = {
+    "coturn": ["turnserver", "-n", "-S", "-L", "127.0.0.1", "-p", "PORT", "--no-tcp", "--no-tls", "--no-dtls", "--no-cli", "-m", "1", "--log-file", "/dev/null"],
+    "stund": ["stund", "-h", "127.0.0.1", "-a", "127.0.0.2", "-p", "PORT", "-o", "3479"],
+}
+
+
+def stun(run):
+    """Measures STUN Binding beside the echo and, where they are installed, beside servers that others wrote, in turns."""
+    print(f"{datetime.datetime.now():%H:%M:%S} stun ...", flush=True)
+    bound = CONFIG + "localaddress: 127.0.0.1\n"
+    for name, settings in (("stun", CONFIG), ("stun bound", bound)):
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(run.server(settings))
+            floors, names = [stack.enter_context(run.running([run.echo, "mmsg"]))], ["echo"]
+            for stranger, command in STRANGERS.items():
+                if shutil.which(command[0]):
+                    floors.append(stack.enter_context(run.stranger(command)))
+                    names.append(stranger)
+            told = run.load(server, "--rounds", run.rounds, "--kind", "stun", "--count", run.size(150_000), floors=floors)
+        run.results[name] = told | {"beside": names}
+        print("    " + ", ".join(f"{who} {row['cpu_ns_each']:.0f} ns" for who, row in zip(("server", *names), told["median"])), flush=True)
+
+
+def stun_rows(run, add):
+    for name, what in (("stun", "STUN Binding"), ("stun bound", "STUN Binding, server bound to 127.0.0.1 alone, as the others are")):
+        for place, beside in enumerate(run.results[name]["beside"], 1):
+            ratio = run.ratio(name, place)
+            mine, other = f"{run.cost(name):.0f} ns", f"{run.cost(name, place):.0f} ns"
+            if beside == "echo":
+                add(what, mine, other, f"{ratio:.2f}", "<= 1.10 x echo", ratio <= 1.1, run.lost(name))
+            elif beside == "coturn":
+                add(f"{what}, beside coturn", mine, other, f"{ratio:.2f}", "coturn >= 1.60 x", 1 / ratio >= 1.6)
+            else:
+                add(f"{what}, beside {beside}", mine, other, f"{ratio:.2f}", "less", ratio < 1)
 
 
 def million(run):
@@ -264,6 +334,7 @@ def table(run):
         add(f"{what}: more than receiving it", f"{more:.0f} ns ({cost(name):.0f})", f"{cost(name, 1):.0f} ns", f"{ratio(name):.2f}", "<= 60 ns", more <= 60, run.lost(name))
     more = cost("stale") - cost("stale", 1)
     add("bad session, answered by CHALLENGE: more than the echo", f"{more:.0f} ns ({cost('stale'):.0f})", f"{cost('stale', 1):.0f} ns", f"{ratio('stale'):.2f}", "<= 60 ns", more <= 60, run.lost("stale"))
+    stun_rows(run, add)
     alone = run.results["engine"]
     for name, what, limit in (("keepalive", "KEEPALIVE", 120), ("offer", "OFFER fragment", 200), ("foreign", "not ours", 40), ("malformed", "malformed", 40)):
         value = alone[f"{name} 1000000"]["ns"]
@@ -355,10 +426,16 @@ def main():
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "bin")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "target" / "bench")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", choices=["stun"])
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     facts = machine()
     run = Runner(options.bin.resolve(), options.out, options.quick)
+    if options.only:
+        stun(run)
+        stun_rows(run, lambda *row: print("| " + " | ".join(map(str, (*row[:5], "met" if row[5] else "NOT MET"))) + " |"))
+        print(json.dumps(facts | {"load at the end": os.getloadavg()[0]}))
+        return
     measure_all(run)
     rows = table(run)
     facts["load average"] += f", {os.getloadavg()[0]:.1f} at the end"

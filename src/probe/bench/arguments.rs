@@ -15,7 +15,7 @@ pub(super) const PEERS_MAX: u32 = 16_000_000;
     note = "A round sends --count datagrams. Closed loop (default): --window of them are unanswered at any time. Open loop: --rate \
             a second, and latency counts from the time at which each was to be sent.\n\
             Kinds: register (2 datagrams each way count as one), keepalive, offer (one fragment), train (8 fragments), \
-            mixed (an hour of peers in short: keepalives, logins, calls), ping, foreign (none of the protocol's), \
+            mixed (an hour of peers in short: keepalives, logins, calls), ping, stun (Binding, 20 bytes), foreign (none of the protocol's), \
             malformed and stale (without a live session; stale is challenged). Of foreign and malformed every 64th is a PING.\n\n\
             With --json:\n\
             registered: peers, lost, seconds, cpu_ns_each, resident_before, resident\n\
@@ -63,8 +63,8 @@ pub(in crate::probe) struct Bench {
     /// process of the server, for its CPU time and memory
     #[argh(option)]
     pub(super) server_pid: Option<u32>,
-    /// an echo on this machine that is measured in turns with the server, as ADDRESS:PORT or ADDRESS:PORT/PID; may be given several
-    /// times
+    /// an echo (for stun, any STUN server) on this machine that is measured in turns with the server, as ADDRESS:PORT or
+    /// ADDRESS:PORT/PID; may be given several times
     #[argh(option)]
     pub(super) floor: Vec<Floor>,
 }
@@ -78,19 +78,21 @@ pub(super) enum Kind {
     Train,
     Mixed,
     Ping,
+    Stun,
     Foreign,
     Malformed,
     Stale,
 }
 
 impl Kind {
-    const ALL: [(Self, &'static str); 9] = [
+    const ALL: [(Self, &'static str); 10] = [
         (Self::Register, "register"),
         (Self::Keepalive, "keepalive"),
         (Self::Offer, "offer"),
         (Self::Train, "train"),
         (Self::Mixed, "mixed"),
         (Self::Ping, "ping"),
+        (Self::Stun, "stun"),
         (Self::Foreign, "foreign"),
         (Self::Malformed, "malformed"),
         (Self::Stale, "stale"),
@@ -100,7 +102,7 @@ impl Kind {
     pub(super) const fn needs_registration(self) -> bool {
         match self {
             Self::Keepalive | Self::Offer | Self::Train | Self::Mixed => true,
-            Self::Register | Self::Ping | Self::Foreign | Self::Malformed | Self::Stale => false,
+            Self::Register | Self::Ping | Self::Stun | Self::Foreign | Self::Malformed | Self::Stale => false,
         }
     }
 }

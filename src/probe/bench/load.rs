@@ -246,6 +246,10 @@ impl Run<'_> {
                 }
             }
             Kind::Ping => self.one(peer, &Crew::ping(tag(Task::Ping))),
+            Kind::Stun => {
+                self.tally.sent += 1;
+                self.sockets.send(peer, &tag(Task::Stun).to_binding())
+            }
             Kind::Stale => self.one(peer, &Crew::stale(tag(Task::Stale))),
             Kind::Foreign => {
                 // Looks like RTP.
@@ -349,7 +353,7 @@ impl Run<'_> {
                 self.tally.refused += 1;
                 Ok(())
             }
-            Task::Keepalive | Task::Offer | Task::Ping | Task::Batch | Task::Stale => {
+            Task::Keepalive | Task::Offer | Task::Ping | Task::Batch | Task::Stale | Task::Stun => {
                 self.finish(nanos, tag);
                 Ok(())
             }

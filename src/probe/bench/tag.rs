@@ -1,5 +1,7 @@
 //! What the load writes into a datagram so that the answer says what it answers: no table of what is under way.
 
+use roundtable_proto::stun::MAGIC_COOKIE;
+
 /// Marks the load's own tags, and keeps them from being zero.
 const MARK: u8 = 0xB5;
 
@@ -14,11 +16,20 @@ pub(super) enum Task {
     /// A PING behind datagrams that are not answered.
     Batch = 6,
     Stale = 7,
+    Stun = 8,
 }
 
 impl Task {
-    const ALL: [Self; 7] =
-        [Self::Register, Self::Keepalive, Self::Offer, Self::Call, Self::Ping, Self::Batch, Self::Stale];
+    const ALL: [Self; 8] = [
+        Self::Register,
+        Self::Keepalive,
+        Self::Offer,
+        Self::Call,
+        Self::Ping,
+        Self::Batch,
+        Self::Stale,
+        Self::Stun,
+    ];
 }
 
 /// Sixteen bytes that come back: as a transaction, an offer id, or the start of a blob.
@@ -53,8 +64,29 @@ impl Tag {
         })
     }
 
-    /// Finds the tag and the kind byte of a datagram: an answer, or what an echo gives back.
+    /// The shortest STUN Binding request, whose transaction holds all of the tag but its peer.
+    pub(super) fn to_binding(self) -> [u8; 20] {
+        let ([r0, r1, task, mark, ..], mut request) = (self.to_bytes(), [0; 20]);
+        request[1] = 1;
+        request[4..8].copy_from_slice(&MAGIC_COOKIE);
+        request[8..12].copy_from_slice(&[r0, r1, task, mark]);
+        request[12..].copy_from_slice(&self.nanos.to_be_bytes());
+        request
+    }
+
+    fn of_binding(transaction: &[u8]) -> Option<Self> {
+        let (head, nanos) = transaction.split_first_chunk::<4>()?;
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(head);
+        bytes[8..].copy_from_slice(nanos.get(..8)?);
+        Self::from_bytes(bytes)
+    }
+
+    /// Finds the tag and the kind byte of a datagram: an answer, or what an echo gives back. STUN has no kind.
     pub(super) fn read(datagram: &[u8]) -> Option<(u8, Self)> {
+        if datagram.get(4..8) == Some(&MAGIC_COOKIE) {
+            return Some((0, Self::of_binding(datagram.get(8..20)?)?));
+        }
         let kind = *datagram.get(3)?;
         let offset = match kind {
             0x01 | 0x81 | 0x83 | 0x8F => 4,
@@ -79,6 +111,8 @@ mod tests {
             let ping = Frame::Ping(Ping { transaction: TransactionId(tag.to_bytes()), zero: Zeros::ZERO });
             assert_eq!(Tag::read(&ping.to_vec()), Some((1, tag)));
         }
+        let tag = Tag { round: 3, task: Task::Stun, peer: 0, nanos: u64::MAX - 7 };
+        assert_eq!(Tag::read(&tag.to_binding()), Some((0, tag)));
         assert_eq!(Tag::read(&[0; 64]), None);
         assert_eq!(Tag::read(b"RT"), None);
     }

@@ -203,6 +203,14 @@ impl Gate {
         path: Path,
         datagram: &'a [u8],
     ) -> Result<Admitted<'a>, Refusal> {
+        // As the one before: most likely where a proxy has one port for all.
+        if self.protocol == Protocol::Spp
+            && let Some(slot) = self.ways.again(path, datagram)
+            && let Ok((header, datagram)) = spp::split_raw(datagram)
+        {
+            let path = Path { remote: header.client(), via: self.ways.via(slot) };
+            return Ok(Admitted { path, datagram, opened: None });
+        }
         let admitted = if self.is_trusted(path.remote.ip()) {
             match self.protocol {
                 Protocol::Spp => self.admit_simple(now, path, datagram),
@@ -247,6 +255,13 @@ impl Gate {
         }
         let header = asked.header_for(transmit.path.remote);
         let segment_size = spp::HEADER + transmit.segment_size;
+        if transmit.contents.len() <= transmit.segment_size {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(&header);
+            self.bytes.extend_from_slice(transmit.contents);
+            send(&Transmit { path, contents: &self.bytes, segment_size });
+            return;
+        }
         for part in transmit.contents.chunks(TRAIN_BYTES / segment_size * transmit.segment_size) {
             self.bytes.clear();
             for datagram in part.chunks(transmit.segment_size) {

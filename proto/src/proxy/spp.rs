@@ -77,6 +77,13 @@ impl Asked {
     /// Stands where no header says it.
     pub(super) const NONE: Self = Self([0; 18]);
 
+    /// Tells whether a datagram has a header that says it.
+    pub(super) fn stands_in(&self, datagram: &[u8]) -> bool {
+        datagram.first_chunk::<HEADER>().is_some_and(|header| {
+            header[..2] == MAGIC && header[18..34] == self.0[..16] && header[36..] == self.0[16..]
+        })
+    }
+
     pub(super) fn address(self) -> SocketAddr {
         address(&self.0[..16], &self.0[16..])
     }

@@ -168,6 +168,30 @@ fn number_of_a_way_that_a_peer_holds_is_given_to_no_other() {
 }
 
 #[test]
+fn many_ways_are_told_apart_by_each_of_their_parts() {
+    let mut gate = gate(Protocol::Spp);
+    let mut numbers = std::collections::BTreeSet::new();
+    let mut datagrams = Vec::new();
+    for number in 0..3000_u16 {
+        // Every other one differs in the proxy's end, every other one in the address that was asked.
+        let (end, asked) = if number % 2 == 0 { (number, 0) } else { (0, number) };
+        let asked = format!("[2001:db8::{asked:x}]:{}", asked % 7);
+        let mut path = from(&format!("192.0.2.{}:{}", end % 250, end / 250 + 1));
+        path.via = Via(u32::from(number % 3));
+        datagrams.push((path, simple(CLIENT, &asked, b"")));
+    }
+    for round in 0..2 {
+        for (path, datagram) in &datagrams {
+            let admitted = gate.admit(at(1), *path, datagram).unwrap();
+            assert_eq!(admitted.opened.is_some(), round == 0);
+            numbers.insert(admitted.path.via.0);
+            gate.settle(at(1), |_| true);
+        }
+        assert_eq!(numbers.len(), datagrams.len());
+    }
+}
+
+#[test]
 fn ways_are_bounded_and_who_comes_by_one_more_is_refused_until_one_goes() {
     for protocol in [Protocol::Spp, Protocol::V2] {
         let mut gate = gate(protocol);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::spp::Asked;
 use crate::Instant;
 use crate::keyed::Prf;
-use crate::server::{Endpoint, Path, Via};
+use crate::server::{Path, Via};
 
 /// Ways that no peer holds, beyond as many as there can be peers.
 pub const WAYS_SPARE: u32 = 65_536;
@@ -34,13 +34,46 @@ pub(super) struct Key {
 }
 
 impl Key {
-    fn octets(&self) -> [u8; 44] {
-        let mut octets = [0; 44];
-        octets[..22].copy_from_slice(&Endpoint::from(self.path.remote).octets());
-        octets[22..26].copy_from_slice(&self.path.via.0.to_be_bytes());
-        octets[26..].copy_from_slice(&self.asked.0);
-        octets
+    /// Returns all of it as numbers.
+    fn words(&self) -> [u64; 6] {
+        let (ip, scope) = match self.path.remote {
+            SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped().to_bits(), 0),
+            SocketAddr::V6(v6) => (v6.ip().to_bits(), v6.scope_id()),
+        };
+        let [asked @ .., high, low] = self.asked.0;
+        let (asked, asked_port) = (u128::from_be_bytes(asked), u16::from_be_bytes([high, low]));
+        let ports = u32::from(self.path.remote.port()) << 16 | u32::from(asked_port);
+        let rest = u64::from(ports) << 32 | u64::from(self.path.via.0);
+        [(ip >> 64) as u64, ip as u64, rest, scope.into(), (asked >> 64) as u64, asked as u64]
     }
+}
+
+/// A hash of keys under a secret: three products of 128 bits. Lighter than a SipHash, since keys are not for anybody to
+/// choose: they are proxies' addresses, of which a trusted one tells.
+struct Hash([u64; 6]);
+
+impl Hash {
+    fn new(secret: &Prf) -> Self {
+        let mut keys = [0; 6];
+        for (pair, domain) in keys.chunks_exact_mut(2).zip(0..) {
+            let tag = u128::from_be_bytes(secret.tag(domain, b"ways"));
+            (pair[0], pair[1]) = ((tag >> 64) as u64, tag as u64);
+        }
+        Self(keys)
+    }
+
+    fn of(&self, key: &Key) -> u64 {
+        let ([a, b, c, d, e, f], [k, l, m, n, o, p]) = (key.words(), self.0);
+        let folded =
+            fold(a ^ k, b ^ l) ^ fold(c ^ m, d ^ n).rotate_left(21) ^ fold(e ^ o, f ^ p).rotate_left(42);
+        fold(folded ^ m, k | 1)
+    }
+}
+
+/// Multiplies, and lays the halves of the product over each other.
+const fn fold(one: u64, other: u64) -> u64 {
+    let product = one as u128 * other as u128;
+    (product >> 64) as u64 ^ product as u64
 }
 
 /// Takes what is a keyed hash already.
@@ -86,7 +119,7 @@ pub(super) struct Ways {
     free: Vec<u32>,
     /// The current ways, by a keyed hash of their keys. Two with one hash, in 2^64, would take turns.
     index: HashMap<u64, u32, BuildHasherDefault<Hashed>>,
-    positions: Prf,
+    hash: Hash,
     /// What was looked up last: datagrams of one flow come one after the other.
     last: Option<(Key, u32)>,
     /// Opened since the last settling.
@@ -96,7 +129,7 @@ pub(super) struct Ways {
 }
 
 impl Ways {
-    pub(super) fn new(keep: Keep, base: Via, peers: u32, positions: Prf) -> Self {
+    pub(super) fn new(keep: Keep, base: Via, peers: u32, secret: Prf) -> Self {
         Self {
             keep,
             base: base.0,
@@ -104,7 +137,7 @@ impl Ways {
             slots: Vec::new(),
             free: Vec::new(),
             index: HashMap::default(),
-            positions,
+            hash: Hash::new(&secret),
             last: None,
             opened: Vec::new(),
             hand: 0,
@@ -115,13 +148,19 @@ impl Ways {
         via.0 >= self.base
     }
 
+    /// Returns the number of the way that was looked up last if this datagram, which may have a header, came by it.
+    pub(super) fn again(&self, path: Path, header: &[u8]) -> Option<u32> {
+        let (key, slot) = self.last.as_ref()?;
+        (key.path == path && key.asked.stands_in(header)).then_some(*slot)
+    }
+
     pub(super) fn find(&mut self, key: &Key) -> Option<u32> {
         if let Some((last, slot)) = &self.last
             && last == key
         {
             return Some(*slot);
         }
-        let slot = *self.index.get(&self.hash(key))?;
+        let slot = *self.index.get(&self.hash.of(key))?;
         self.slots.get(slot as usize)?.as_ref().filter(|way| way.key == *key)?;
         self.last = Some((*key, slot));
         Some(slot)
@@ -138,7 +177,7 @@ impl Ways {
             }
             None => return None,
         };
-        let hash = self.hash(&key);
+        let hash = self.hash.of(&key);
         if let Some(former) = self.index.insert(hash, slot)
             && let Some(Some(former)) = self.slots.get_mut(former as usize)
         {
@@ -185,10 +224,6 @@ impl Ways {
         }
     }
 
-    fn hash(&self, key: &Key) -> u64 {
-        self.positions.position(&key.octets())
-    }
-
     /// Tells whether a way can go if no peer holds it.
     fn is_needless(&self, now: Instant, way: &Way, is_full: bool) -> bool {
         let silent = now.since(way.heard);
@@ -201,7 +236,7 @@ impl Ways {
     fn close(&mut self, slot: u32) {
         let Some(way) = self.slots[slot as usize].take() else { return };
         if way.is_current {
-            self.index.remove(&self.hash(&way.key));
+            self.index.remove(&self.hash.of(&way.key));
         }
         self.last = None;
         self.free.push(slot);

@@ -89,7 +89,7 @@ use names::Names;
 use offenders::Offenders;
 use offers::{Offer, Offers, Stage};
 use outbox::Outbox;
-pub(crate) use path::Endpoint;
+use path::Endpoint;
 use pressure::{Gauge, News};
 use registry::{Peer, PeerSlot, Registry, Standing};
 use ticket::Tickets;

@@ -26,7 +26,7 @@ impl From<SocketAddr> for Path {
 
 /// A remote address in 22 bytes, IPv4 as IPv4-mapped IPv6: what the engine stores and compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Endpoint {
+pub(super) struct Endpoint {
     ip: [u8; 16],
     /// Big-endian; as bytes, so that nothing has to be aligned.
     scope: [u8; 4],
@@ -48,7 +48,7 @@ impl From<SocketAddr> for Endpoint {
 
 impl Endpoint {
     /// Returns the socket address, IPv4 as IPv4.
-    pub(crate) fn socket_addr(&self) -> SocketAddr {
+    pub(super) fn socket_addr(&self) -> SocketAddr {
         let ip = Ipv6Addr::from(self.ip);
         match ip.to_ipv4_mapped() {
             Some(v4) => SocketAddr::new(IpAddr::V4(v4), self.port),
@@ -67,7 +67,7 @@ impl Endpoint {
     }
 
     /// Returns the bytes that a cookie is bound to.
-    pub(crate) fn octets(&self) -> [u8; 22] {
+    pub(super) fn octets(&self) -> [u8; 22] {
         let mut octets = [0; 22];
         octets[..16].copy_from_slice(&self.ip);
         octets[16..20].copy_from_slice(&self.scope);

@@ -279,10 +279,18 @@ impl Registry {
         let Some(peer) = self.peers.get_mut(slot.0) else { return };
         peer.heard = Tick::at(now);
         if peer.via != via {
-            let former = std::mem::replace(&mut peer.via, via);
-            self.let_go(former);
-            self.hold(via);
+            self.reroute(slot, via);
         }
+    }
+
+    /// Notes that a peer is reached by another way than before: rare, so it lies out of the way of every frame.
+    #[cold]
+    #[inline(never)]
+    fn reroute(&mut self, slot: PeerSlot, via: Via) {
+        let Some(peer) = self.peers.get_mut(slot.0) else { return };
+        let former = std::mem::replace(&mut peer.via, via);
+        self.let_go(former);
+        self.hold(via);
     }
 
     /// Notes a proof of the address at which the peer is, or moves it to a newly proved one.

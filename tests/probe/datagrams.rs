@@ -144,6 +144,18 @@ fn pipe_of_several_frames_is_cut_where_each_ends() {
     assert_eq!(names(&told), ["frame", "frame", "frame", "frame", "read"]);
 }
 
+/// What does not begin another frame belongs to the one before.
+#[test]
+fn frame_with_more_bytes_behind_it_is_one_that_is_too_long() {
+    let mut ping = [&b"RT\x01\x01"[..], &[7; 16], &[0; 19]].concat();
+    ping.extend(b"more");
+    let ended = fed(&["decode", "--json"], &ping);
+    assert_eq!(ended.code, Some(7), "{}", ended.stderr);
+    let told = events("decode", &ended.stdout);
+    let invalid = only(&told, "invalid");
+    assert_eq!((&invalid["error"], &invalid["offset"]), (&"trailing".into(), &39.into()));
+}
+
 #[test]
 fn capture_of_a_call_is_shown_with_its_ways() {
     let told = events("decode", &done(run(&["decode", CALL, "--json"])));

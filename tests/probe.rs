@@ -9,6 +9,8 @@ mod bench;
 mod calls;
 #[path = "probe/command_line.rs"]
 mod command_line;
+#[path = "probe/daily.rs"]
+mod daily;
 #[path = "probe/datagrams.rs"]
 mod datagrams;
 #[path = "probe/endings.rs"]

@@ -141,6 +141,10 @@ pub(super) struct Listen {
     /// answer with this file's content; - reads standard input (default: answer with the offer itself)
     #[argh(option)]
     pub(super) answer: Option<PathBuf>,
+    /// hand each offer to this shell command on its standard input, and answer with its output; it declines with an exit
+    /// code or no output, and finds ROUNDTABLE_FROM, ROUNDTABLE_OFFER, ROUNDTABLE_OBSERVED in its environment
+    #[argh(option)]
+    pub(super) exec: Option<String>,
     /// decline instead of answering
     #[argh(switch)]
     pub(super) decline: bool,
@@ -166,7 +170,8 @@ pub(super) struct Listen {
 #[argh(
     subcommand,
     name = "call",
-    note = "With --json:\n\
+    note = "Contacts are lines NAME ADDRESS in ~/.config/roundtable/contacts, or in the file that ROUNDTABLE_CONTACTS names.\n\
+            With --json:\n\
             key_made: file\n\
             skipped: server, reason\n\
             registered: id, observed\n\
@@ -181,10 +186,10 @@ pub(super) struct Listen {
             candidates_failed: offer, reason"
 )]
 pub(super) struct Call {
-    /// the server; or, alone, the peer address that was handed out, which names its servers
+    /// the server; or, alone, the peer address that was handed out, which names its servers, or a name from the contacts
     #[argh(positional, arg_name = "server-or-address")]
     pub(super) target: String,
-    /// whom to call at this server: an identifier or a peer address
+    /// whom to call at this server: an identifier, a peer address, or a name from the contacts
     #[argh(positional)]
     pub(super) peer: Option<String>,
     /// own plain identifier: a UUID (default: a random one)
@@ -287,7 +292,7 @@ pub(super) struct Doctor {
             verdict: verdict, cause, text"
 )]
 pub(super) struct Diagnose {
-    /// whom to call: the peer address that was handed out, or an identifier with --server
+    /// whom to call: the peer address that was handed out, a name from the contacts, or an identifier with --server
     #[argh(option)]
     pub(super) peer: String,
     /// the server, instead of those in the peer address

@@ -9,6 +9,7 @@ use roundtable_proto::peer_address::PeerAddress;
 use roundtable_proto::wire::{OfferId, PeerId};
 use serde_json::json;
 
+use super::contacts;
 use super::failure::Failure;
 use super::report::Report;
 use crate::secret_file;
@@ -58,6 +59,7 @@ impl Peer {
     /// Reads a peer address or an identifier; what has anything but letters, digits and dashes is meant to be an
     /// address.
     pub(super) fn read(text: &str) -> Result<Self, Failure> {
+        let text = &contacts::resolve(text)?;
         let text = text.trim_matches([' ', '\t', '\r', '\n']);
         if looks_like_address(text) {
             text.parse().map(Self::Address).map_err(Failure::PeerAddress)
@@ -91,6 +93,8 @@ pub(super) struct Destination {
 impl Destination {
     /// Reads `SERVER PEER`, or a peer address alone.
     pub(super) fn read(first: &str, second: Option<&str>) -> Result<Self, Failure> {
+        let resolved = if second.is_none() { contacts::resolve(first)? } else { first.to_owned() };
+        let first = resolved.as_str();
         if let Some(peer) = second {
             let peer = Peer::read(peer)?.identifier();
             return Ok(Self { peer, server: first.to_owned(), further: Vec::new() });

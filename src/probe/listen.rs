@@ -13,6 +13,7 @@ use super::arguments::Listen;
 use super::failure::Failure;
 use super::follow::follow;
 use super::identity::{self, Sealing};
+use super::program::{self, Decision, Offered};
 use super::report::{Report, millis, shown};
 use super::session::Session;
 use super::target;
@@ -36,13 +37,16 @@ enum Reply {
     Echo,
     Decline,
     With(Bytes),
+    /// What this command says.
+    Ask(String),
 }
 
 pub(super) async fn run(report: &Report, listen: Listen) -> Result<(), Failure> {
-    let reply = match (&listen.answer, listen.decline) {
-        (_, true) => Reply::Decline,
-        (Some(path), false) => Reply::With(target::blob(path)?),
-        (None, false) => Reply::Echo,
+    let reply = match (&listen.answer, &listen.exec, listen.decline) {
+        (_, _, true) => Reply::Decline,
+        (Some(path), _, false) => Reply::With(target::blob(path)?),
+        (None, Some(command), false) => Reply::Ask(command.clone()),
+        (None, None, false) => Reply::Echo,
     };
     if let Some(directory) = &listen.save {
         std::fs::create_dir_all(directory)
@@ -137,10 +141,21 @@ async fn attend(report: Report, mut call: IncomingCall, manner: Manner) -> Resul
         write(&directory.join(format!("{id}.sdp")), &call.offer)?;
     }
     let started = Instant::now();
-    let (bytes, answered) = match manner.reply {
-        Reply::Decline => (None, call.decline().await),
-        Reply::Echo => (Some(call.offer.len()), call.answer(call.offer.clone()).await),
+    let reply = match manner.reply {
+        Reply::Ask(command) => {
+            let offered = Offered { offer: id, from, observed: call.observed, blob: call.offer.clone() };
+            match program::decide(command, offered).await? {
+                Decision::Answer(answer) => Reply::With(answer),
+                Decision::Decline => Reply::Decline,
+            }
+        }
+        Reply::Echo => Reply::With(call.offer.clone()),
+        reply @ (Reply::Decline | Reply::With(_)) => reply,
+    };
+    let (bytes, answered) = match reply {
         Reply::With(answer) => (Some(answer.len()), call.answer(answer).await),
+        // All others have become one of these.
+        Reply::Decline | Reply::Echo | Reply::Ask(_) => (None, call.decline().await),
     };
     let took = started.elapsed();
     match (answered, bytes) {

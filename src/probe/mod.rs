@@ -3,6 +3,7 @@
 mod arguments;
 mod bench;
 mod call;
+mod contacts;
 mod datagram;
 mod demo;
 mod examine;
@@ -15,6 +16,7 @@ mod listen;
 mod papers;
 mod parsing;
 mod ping;
+mod program;
 mod register;
 mod report;
 mod session;

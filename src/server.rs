@@ -1,31 +1,32 @@
 //! The server's driver: one loop over one socket. It moves bytes and time and never looks inside a frame.
 
 mod proxied;
+mod start;
+mod stats;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use roundtable_proto::proxy::{Gate, Refusals};
-use roundtable_proto::server::{
-    self as engine, Counters, Event, LastingSecret, Limits, Pressure, Transmit, Via,
-};
-use roundtable_proto::{Instant, Seed};
+use roundtable_proto::Instant;
+use roundtable_proto::proxy::Gate;
+use roundtable_proto::server::{self as engine, Event, Pressure, Transmit, Via};
 
-use crate::capture::{Capture, Extent, Way};
+use crate::capture::{Capture, Way};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::filter::{Beside, Shedder};
-use crate::ports::{BindError, Further, Ports, Queues};
+use crate::ports::{Further, Ports, Queues};
 use crate::queue::Drops;
-use crate::secret_file::{self, SecretFileError};
 use crate::seed;
 use crate::socket::Arrivals;
+
+pub use start::StartError;
+pub use stats::{Stats, StatsHandle, Transport};
 
 /// Receive calls in a row before timers and shutdown get their turn.
 const DRAIN_MAX: usize = 8;
@@ -33,8 +34,6 @@ const DRAIN_MAX: usize = 8;
 const SUSPENDED: Duration = Duration::from_secs(5);
 /// Receive calls in a row after that: more than the largest receive buffer holds.
 const SUSPENDED_DRAIN_MAX: usize = 1024;
-/// What a server needs besides the tables of peers and offers, rounded up: accounts of sources, receive buffers.
-const FIXED_MEMORY: usize = 16 << 20;
 /// Pause after an unexpected receive error, so that a broken socket does not spin.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 /// With a receive queue that has been crowded for this long, the loop does not keep up. One that is never empty is busy,
@@ -93,120 +92,6 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Why a server cannot start.
-#[derive(Debug)]
-pub enum StartError {
-    /// The address cannot be bound, or the operating system gives no random bytes.
-    System(io::Error),
-    /// The address of `altport` or `altaddress` cannot be bound.
-    Alternate {
-        /// Which.
-        address: SocketAddr,
-        /// The system's reason.
-        error: io::Error,
-    },
-    /// The file of `secretfile` is refused.
-    Secret(SecretFileError),
-    /// The system does not give the memory that `maxpeers` and `maxoffers` need: so many bytes, reserved at the start.
-    Memory(usize),
-    /// The file of `capturefile` cannot be made.
-    Capture(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::System(error) => error.fmt(f),
-            Self::Alternate { address, error } => write!(f, "altport or altaddress, {address}: {error}"),
-            Self::Secret(error) => write!(f, "secretfile: {error}"),
-            Self::Memory(bytes) => write!(
-                f,
-                "maxpeers and maxoffers reserve {} MiB, which the system does not give: lower them, or raise its limit \
-                 (ulimit -v)",
-                bytes.div_ceil(1 << 20)
-            ),
-            Self::Capture(error) => write!(f, "capturefile: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
-}
-
-impl From<BindError> for StartError {
-    fn from(error: BindError) -> Self {
-        match error {
-            BindError::First(error) => Self::System(error),
-            BindError::Further { address, error } => Self::Alternate { address, error },
-        }
-    }
-}
-
-/// What a server has done and holds.
-#[derive(Clone, Debug, Default)]
-pub struct Stats {
-    /// Registered peers.
-    pub peers: u32,
-    /// Open offers.
-    pub offers: u32,
-    /// The engine's counters.
-    pub counters: Counters,
-    /// The socket's counters.
-    pub transport: Transport,
-}
-
-/// What happened at the socket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Transport {
-    /// Sends that failed: no room, no route, not permitted. What was to be sent is lost, as on any link.
-    pub send_errors: u64,
-    /// Receives that failed, mostly news about an unreachable peer.
-    pub receive_errors: u64,
-    /// Bytes that the kernel granted for the receive queue.
-    pub receive_buffer: usize,
-    /// Datagrams that the kernel dropped because the receive queue was full; zero where it does not tell. An upper bound
-    /// where other sockets of the host lose some too.
-    pub receive_drops: u64,
-    /// Datagrams that the kernel dropped under a flood because the server told it to: none of its own, strangers', and those of
-    /// peers that flood.
-    pub receive_shed: u64,
-    /// Datagrams that did not reach the engine, or did not leave it, because of the header of a proxy. They are not among
-    /// the engine's counters.
-    pub refused_headers: Refusals,
-}
-
-impl Transport {
-    const fn note(&mut self, drops: Drops) {
-        (self.receive_drops, self.receive_shed) = (drops.full, drops.filtered);
-    }
-}
-
-/// A view of a running server's statistics. Cheap to clone, good after the server's end.
-#[derive(Clone, Debug)]
-pub struct StatsHandle {
-    shared: Arc<Mutex<Stats>>,
-    queues: Queues,
-}
-
-impl StatsHandle {
-    /// Returns the statistics as of the last time the loop had nothing to do, or a few milliseconds ago; the drops are
-    /// the kernel's of now.
-    #[must_use]
-    pub fn snapshot(&self) -> Stats {
-        let mut stats = self.shared.lock().clone();
-        // After the server's end the kernel knows the socket no more, and the last count stands.
-        if let Some(drops) = self.queues.drops() {
-            stats.transport.note(drops);
-        }
-        stats
-    }
-}
-
 impl Server {
     /// Binds the configured address and port. Must be called within a tokio runtime with I/O and time.
     ///
@@ -217,25 +102,10 @@ impl Server {
         let socket = Ports::bind(config.localaddress, config.localport, further)?;
         let address = socket.local_addr()?;
         let clock = Clock::start();
-        let limits = engine::Config {
-            public_addresses: public_addresses(config, &socket, address.port()),
-            signature_checks: config.signaturechecks.get(),
-            limits: limits(config),
-            stun: config.stun,
-            secret: config.secretfile.as_deref().map(lasting_secret).transpose()?,
-            max_peers: config.maxpeers.get(),
-            max_offers: config.maxoffers.get(),
-            // The key's range ends far below.
-            max_peer_offers: u16::try_from(config.maxpeeroffers.get()).unwrap_or(u16::MAX),
-            max_blob: config.maxblob.get(),
-            plain_ids: config.plainids,
-            benchmarks: config.benchmarks,
-            offer_timeout: config.offer_timeout(),
-            events: log::log_enabled!(log::Level::Debug),
-        };
+        let limits = start::engine_config(config, &socket, address.port())?;
         let receive_buffer = socket.receive_buffer();
         log::info!("receive buffer of {receive_buffer} bytes granted");
-        is_to_be_had(limits.reserved())?;
+        start::is_to_be_had(limits.reserved())?;
         let engine = engine::Server::new(clock.now(), limits, seed::draw()?);
         let gate = match config.proxyprotocol.protocol() {
             Some(protocol) => {
@@ -259,7 +129,7 @@ impl Server {
             beside: Beside { stun: config.stun != engine::Stun::Off, proxy: config.proxyprotocol.protocol() },
             crowded_since: None,
             shedder: config.kernelfilter.then(|| Shedder::new(clock.now())),
-            capture: config.capturefile.as_deref().map(|path| capture(path, config)).transpose()?,
+            capture: config.capturefile.as_deref().map(|path| start::capture(path, config)).transpose()?,
             is_unnamed: config.publicaddress.is_empty(),
         };
         for (via, local) in this.socket.fixed() {
@@ -559,136 +429,5 @@ fn tell(event: &Event) {
     }
 }
 
-/// Asks for memory and gives it back, because a table that does not get it would end the process without a reason.
-fn is_to_be_had(bytes: usize) -> Result<(), StartError> {
-    let bytes = bytes.saturating_add(FIXED_MEMORY);
-    let mut trial: Vec<u8> = Vec::new();
-    trial.try_reserve_exact(bytes).map_err(|_| StartError::Memory(bytes))
-}
-
-/// Gives the rates as the engine calls them.
-const fn limits(config: &Config) -> Limits {
-    Limits {
-        stranger_answers: config.strangerrate.get(),
-        registrations: config.registerrate.get(),
-        registrations_in_all: config.registertotal.get(),
-        peer_kib: config.peerrate.get(),
-        offers_to_peer: config.offerrate.get(),
-    }
-}
-
-/// Opens the file that datagrams are written to.
-fn capture(path: &Path, config: &Config) -> Result<Capture, StartError> {
-    let size = u64::from(config.capturesize.get()) << 20;
-    Capture::create(path, Extent { size, blobs: config.captureblobs }).map_err(StartError::Capture)
-}
-
-/// Says what clients call this server: each public address at each port, unless it names one.
-fn public_addresses(config: &Config, socket: &Ports, port: u16) -> Vec<SocketAddr> {
-    let ports = std::iter::once(port).chain(socket.second_addr().map(|second| second.port()));
-    ports.flat_map(|port| config.publicaddress.iter().map(move |one| one.or_port(port))).collect()
-}
-
-/// Reads the secret of cookies and tickets that outlives the process, and the date with it.
-fn lasting_secret(path: &Path) -> Result<LastingSecret, StartError> {
-    let key = Seed(secret_file::load_or_create(path).map_err(StartError::Secret)?);
-    let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    Ok(LastingSecret { key, unix_time })
-}
-
 #[cfg(test)]
-mod tests {
-    use roundtable_proto::wire::{
-        self, Address, Cookie, Frame, Keepalive, PeerId, Register, Session, Signature, Ticket, TransactionId,
-    };
-    use tokio::net::UdpSocket;
-
-    use super::*;
-
-    async fn ask(client: &UdpSocket, server: &mut Server, frame: &Frame<'_>) -> Vec<u8> {
-        client.send_to(&frame.to_vec(), server.address).await.unwrap();
-        hear(client, server).await
-    }
-
-    /// Lets the server run until the client has got an answer.
-    async fn hear(client: &UdpSocket, server: &mut Server) -> Vec<u8> {
-        let mut buffer = [0; wire::DATAGRAM_MAX];
-        let never = pin!(std::future::pending());
-        tokio::select! {
-            ended = server.serve(never) => panic!("{ended:?}"),
-            received = client.recv(&mut buffer) => buffer[..received.unwrap()].to_vec(),
-        }
-    }
-
-    #[tokio::test]
-    async fn keepalives_that_waited_while_the_process_was_suspended_are_heard_before_silence_is_judged() {
-        let localaddress = Some(std::net::Ipv4Addr::LOCALHOST.into());
-        let mut server = Server::bind(&Config { localport: 0, localaddress, ..Config::default() }).unwrap();
-        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let transaction = TransactionId([7; 16]);
-        let mut register = Register {
-            session: Session::NONE,
-            transaction,
-            identifier: PeerId::plain([1; 16]).unwrap(),
-            cookie: Cookie::NONE,
-            ticket: Ticket::NONE,
-            server: Address::NONE,
-            signature: Signature::NONE,
-        };
-        let bytes = ask(&client, &mut server, &Frame::Register(register)).await;
-        let Ok(Frame::Challenge(challenge)) = wire::decode(&bytes) else { panic!("{bytes:?}") };
-        register.cookie = challenge.cookie;
-        let bytes = ask(&client, &mut server, &Frame::Register(register)).await;
-        let Ok(Frame::Registered(registered)) = wire::decode(&bytes) else { panic!("{bytes:?}") };
-
-        // The loop does not turn; five minutes pass.
-        let keepalive = Keepalive { session: registered.session, transaction, observed: Address::NONE };
-        client.send_to(&Frame::Keepalive(keepalive).to_vec(), server.address).await.unwrap();
-        server.clock.skip(Duration::from_secs(300));
-        let bytes = hear(&client, &mut server).await;
-        assert!(matches!(wire::decode(&bytes), Ok(Frame::KeepaliveReply(_))), "{:?}", wire::decode(&bytes));
-        assert_eq!(server.engine.peers(), 1);
-    }
-
-    /// Asks for a session of plain identifier 1 with this cookie.
-    fn asking(cookie: Cookie) -> Frame<'static> {
-        Frame::Register(Register {
-            session: Session::NONE,
-            transaction: TransactionId([7; 16]),
-            identifier: PeerId::plain([1; 16]).unwrap(),
-            cookie,
-            ticket: Ticket::NONE,
-            server: Address::NONE,
-            signature: Signature::NONE,
-        })
-    }
-
-    #[tokio::test]
-    async fn servers_with_one_secret_file_take_each_others_cookies() {
-        let place = tempfile::tempdir().unwrap();
-        let localaddress = Some(std::net::Ipv4Addr::LOCALHOST.into());
-        let with = |secretfile| Config { localport: 0, localaddress, secretfile, ..Config::default() };
-        let shared = with(Some(place.path().join("secret")));
-        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let mut one = Server::bind(&shared).unwrap();
-        let bytes = ask(&client, &mut one, &asking(Cookie::NONE)).await;
-        let Ok(Frame::Challenge(challenge)) = wire::decode(&bytes) else { panic!("{bytes:?}") };
-        drop(one);
-        for (config, is_taken) in [(shared, true), (with(None), false)] {
-            let mut other = Server::bind(&config).unwrap();
-            let bytes = ask(&client, &mut other, &asking(challenge.cookie)).await;
-            assert_eq!(matches!(wire::decode(&bytes), Ok(Frame::Registered(_))), is_taken);
-        }
-    }
-
-    #[tokio::test]
-    async fn empty_datagram_is_counted_as_none_of_ours() {
-        let localaddress = Some(std::net::Ipv4Addr::LOCALHOST.into());
-        let mut server = Server::bind(&Config { localport: 0, localaddress, ..Config::default() }).unwrap();
-        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        client.send_to(&[], server.address).await.unwrap();
-        ask(&client, &mut server, &asking(Cookie::NONE)).await;
-        let counters = server.engine.counters();
-        assert_eq!((counters.datagrams_in, counters.dropped(engine::DropReason::NotOurs)), (2, 1));
-    }
-}
+mod tests;

@@ -1,0 +1,133 @@
+//! What a server needs before it can serve, and why it cannot have it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use roundtable_proto::Seed;
+use roundtable_proto::server::{self as engine, LastingSecret, Limits};
+
+use crate::capture::{Capture, Extent};
+use crate::config::Config;
+use crate::ports::{BindError, Ports};
+use crate::secret_file::{self, SecretFileError};
+
+/// What a server needs besides the tables of peers and offers, rounded up: accounts of sources, receive buffers.
+const FIXED_MEMORY: usize = 16 << 20;
+
+/// Why a server cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The address cannot be bound, or the operating system gives no random bytes.
+    System(io::Error),
+    /// The address of `altport` or `altaddress` cannot be bound.
+    Alternate {
+        /// Which.
+        address: SocketAddr,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// The file of `secretfile` is refused.
+    Secret(SecretFileError),
+    /// The system does not give the memory that `maxpeers` and `maxoffers` need: so many bytes, reserved at the start.
+    Memory(usize),
+    /// The file of `capturefile` cannot be made.
+    Capture(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(error) => error.fmt(f),
+            Self::Alternate { address, error } => write!(f, "altport or altaddress, {address}: {error}"),
+            Self::Secret(error) => write!(f, "secretfile: {error}"),
+            Self::Memory(bytes) => write!(
+                f,
+                "maxpeers and maxoffers reserve {} MiB, which the system does not give: lower them, or raise its limit \
+                 (ulimit -v)",
+                bytes.div_ceil(1 << 20)
+            ),
+            Self::Capture(error) => write!(f, "capturefile: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl From<BindError> for StartError {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::First(error) => Self::System(error),
+            BindError::Further { address, error } => Self::Alternate { address, error },
+        }
+    }
+}
+
+/// Says what the engine is allowed to do and to hold.
+pub(super) fn engine_config(
+    config: &Config,
+    socket: &Ports,
+    port: u16,
+) -> Result<engine::Config, StartError> {
+    Ok(engine::Config {
+        public_addresses: public_addresses(config, socket, port),
+        signature_checks: config.signaturechecks.get(),
+        limits: limits(config),
+        stun: config.stun,
+        secret: config.secretfile.as_deref().map(lasting_secret).transpose()?,
+        max_peers: config.maxpeers.get(),
+        max_offers: config.maxoffers.get(),
+        // The key's range ends far below.
+        max_peer_offers: u16::try_from(config.maxpeeroffers.get()).unwrap_or(u16::MAX),
+        max_blob: config.maxblob.get(),
+        plain_ids: config.plainids,
+        benchmarks: config.benchmarks,
+        offer_timeout: config.offer_timeout(),
+        events: log::log_enabled!(log::Level::Debug),
+    })
+}
+
+/// Asks for memory and gives it back, because a table that does not get it would end the process without a reason.
+pub(super) fn is_to_be_had(bytes: usize) -> Result<(), StartError> {
+    let bytes = bytes.saturating_add(FIXED_MEMORY);
+    let mut trial: Vec<u8> = Vec::new();
+    trial.try_reserve_exact(bytes).map_err(|_| StartError::Memory(bytes))
+}
+
+/// Gives the rates as the engine calls them.
+const fn limits(config: &Config) -> Limits {
+    Limits {
+        stranger_answers: config.strangerrate.get(),
+        registrations: config.registerrate.get(),
+        registrations_in_all: config.registertotal.get(),
+        peer_kib: config.peerrate.get(),
+        offers_to_peer: config.offerrate.get(),
+    }
+}
+
+/// Opens the file that datagrams are written to.
+pub(super) fn capture(path: &Path, config: &Config) -> Result<Capture, StartError> {
+    let size = u64::from(config.capturesize.get()) << 20;
+    Capture::create(path, Extent { size, blobs: config.captureblobs }).map_err(StartError::Capture)
+}
+
+/// Says what clients call this server: each public address at each port, unless it names one.
+fn public_addresses(config: &Config, socket: &Ports, port: u16) -> Vec<SocketAddr> {
+    let ports = std::iter::once(port).chain(socket.second_addr().map(|second| second.port()));
+    ports.flat_map(|port| config.publicaddress.iter().map(move |one| one.or_port(port))).collect()
+}
+
+/// Reads the secret of cookies and tickets that outlives the process, and the date with it.
+fn lasting_secret(path: &Path) -> Result<LastingSecret, StartError> {
+    let key = Seed(secret_file::load_or_create(path).map_err(StartError::Secret)?);
+    let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    Ok(LastingSecret { key, unix_time })
+}

@@ -43,6 +43,34 @@ fn every_kind_is_answered_in_full() {
 }
 
 #[test]
+fn server_behind_a_proxy_is_loaded_behind_its_header() {
+    let server = Rendezvous::start(0, "proxyprotocol: spp\ntrustedproxies: 127.0.0.0/8\n");
+    let address = &server.address.to_string();
+    for kind in ["register", "keepalive", "train", "mixed"] {
+        let arguments = [
+            "bench",
+            address,
+            "--json",
+            "--proxied",
+            "--kind",
+            kind,
+            "--peers",
+            "20",
+            "--count",
+            "104",
+            "--rounds",
+            "1",
+            "--window",
+            "20",
+        ];
+        let told = events("bench", &done(run(&arguments)));
+        let round = only(&told, "round");
+        assert_eq!((&round["answered"], &round["lost"]), (&104.into(), &0.into()), "{kind}: {round}");
+    }
+    server.stop();
+}
+
+#[test]
 fn floor_is_measured_in_turns_and_processes_are_looked_at() {
     let server = Rendezvous::start(0, "");
     let address = &server.address.to_string();

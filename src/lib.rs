@@ -15,6 +15,7 @@ mod filter;
 pub mod kernel;
 #[cfg(feature = "cli")]
 pub mod logging;
+pub mod nat;
 pub mod pinger;
 mod ports;
 #[cfg(feature = "cli")]

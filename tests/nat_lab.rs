@@ -26,3 +26,5 @@ mod trial;
 mod troubles;
 #[path = "nat_lab/truth.rs"]
 mod truth;
+#[path = "nat_lab/verdict.rs"]
+mod verdict;

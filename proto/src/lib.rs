@@ -11,6 +11,7 @@
 //! * [`server`] is the rendezvous: who is where, which offers are open, what is relayed to whom.
 //! * [`proxy`] is what stands before datagrams that come through a proxy, and the way back through it.
 //! * [`stun`] is the other protocol on the server's port: Binding requests and their answers.
+//! * [`nat`] forecasts from what two hosts have found out about their NATs whether a direct path comes about.
 //! * [`client`] is a peer: registration, keepalive, calls, retransmission, hole punching.
 //! * `vnet` (feature `virtual-network`) runs both against each other in virtual time.
 //!
@@ -22,6 +23,7 @@
 pub mod client;
 pub mod identity;
 mod keyed;
+pub mod nat;
 pub mod peer_address;
 pub mod probe_key;
 pub mod proxy;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use roundtable_proto::client::{self as engine, Counters, OfferError, RefusalCode};
 use roundtable_proto::identity::Identity;
+use roundtable_proto::nat::Verdict;
 use roundtable_proto::seal::OpenError;
 use roundtable_proto::wire::{OfferId, PeerId};
 use tokio::net::UdpSocket;
@@ -27,6 +28,7 @@ pub use roundtable_proto::client::{CallError, FailReason, PathKind};
 use task::{Command, Ends, Task};
 
 use crate::capture::Capture;
+use crate::nat::{self, NatError};
 
 /// Commands that wait for the task, at most; a sender waits then.
 const COMMANDS_MAX: usize = 64;
@@ -193,6 +195,7 @@ pub struct Client {
     commands: mpsc::Sender<Command>,
     registration: watch::Receiver<Registration>,
     local: watch::Receiver<SocketAddr>,
+    server: SocketAddr,
 }
 
 /// The calls that come in.
@@ -268,7 +271,7 @@ impl Client {
             keep_paths: options.keep_paths,
         };
         tokio::spawn(Task::new(socket, config, ends)?.run(command_queue));
-        Ok((Self { commands, registration, local }, Incoming(incoming_queue)))
+        Ok((Self { commands, registration, local, server }, Incoming(incoming_queue)))
     }
 
     /// Returns the socket's own address.
@@ -328,6 +331,15 @@ impl Client {
     /// [`ClientError::Failed`] with [`FailReason::ServerSilent`] if there is none.
     pub async fn ping(&self) -> Result<Pong, ClientError> {
         self.ask(|reply| Command::Ping { reply }).await?.map_err(ClientError::Failed)
+    }
+
+    /// Finds out how this host's NAT behaves, over sockets of its own; takes two to four seconds. With the other side's verdict,
+    /// [`Verdict::forecast`] says whether a direct path will come about. See [`nat::examine`] for `second`.
+    ///
+    /// # Errors
+    /// [`NatError`].
+    pub async fn nat_verdict(&self, second: Option<SocketAddr>) -> Result<Verdict, NatError> {
+        nat::examine(self.server, second).await
     }
 
     /// Tells the client that the network under its socket has changed: it proves its new address at once.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use argh::{ArgsInfo, FromArgs};
+use roundtable_proto::nat::Verdict;
 use roundtable_proto::peer_address::ServerName;
 use roundtable_proto::wire::PeerId;
 
@@ -42,6 +43,7 @@ pub(super) struct Arguments {
 #[argh(subcommand)]
 pub(super) enum Command {
     Ping(Ping),
+    Nat(Nat),
     Register(Register),
     Listen(Listen),
     Call(Call),
@@ -77,6 +79,28 @@ pub(super) struct Ping {
     /// seconds to wait for each answer, 1 to 60 (default 5)
     #[argh(option, default = "5", from_str_fn(seconds))]
     pub(super) timeout: u64,
+}
+
+/// Find out how this host's NAT behaves (RFC 4787), and whether a direct path to another host will come about. The server
+/// needs altport; with altaddress too it tells more.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "nat",
+    note = "With --json:\n\
+            nat: verdict, udp, and if it passes public, translated, mapping, filtering, keeps_port, hairpin, elsewhere\n\
+            forecast: forecast (direct, direct_if_this_starts, direct_if_other_starts, local_network, unknown, relay_needed), reason"
+)]
+pub(super) struct Nat {
+    /// the server
+    #[argh(positional)]
+    pub(super) server: String,
+    /// another STUN server, on another network: shows where UDP passes to the first alone
+    #[argh(option)]
+    pub(super) second: Option<String>,
+    /// the other side's verdict: forecast whether there will be a direct path
+    #[argh(option)]
+    pub(super) with: Option<Verdict>,
 }
 
 /// Register an identifier and show what the server says; end the registration again.

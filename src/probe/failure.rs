@@ -45,6 +45,8 @@ pub(super) enum Failure {
     Resolve { server: String, error: Option<io::Error> },
     /// The server does not answer.
     NoAnswer { server: SocketAddr, waited: Duration },
+    /// The server answers, but no STUN.
+    NoStun { server: SocketAddr },
     /// The server refuses the registration.
     Refused { code: RefusalCode, detail: u8, retry_after: Option<Duration> },
     /// The server is of another machine, and has not agreed to be loaded.
@@ -94,7 +96,7 @@ impl Failure {
             | Self::Encode { .. }
             | Self::Resolve { .. } => USAGE,
             Self::NoAnswer { .. } | Self::NothingToDecode => 3,
-            Self::Refused { .. } | Self::NotAgreed { .. } => 4,
+            Self::Refused { .. } | Self::NotAgreed { .. } | Self::NoStun { .. } => 4,
             Self::Declined { .. } => 6,
             Self::NotValid { .. } => NOT_ALL_WELL,
             Self::Examined { code } => *code,
@@ -114,6 +116,7 @@ impl Failure {
             Self::Identifier { .. } => "identifier",
             Self::Resolve { .. } => "resolve",
             Self::NoAnswer { .. } => "no_answer",
+            Self::NoStun { .. } => "no_stun",
             Self::Refused { .. } => "refused",
             Self::NotAgreed { .. } => "not_agreed",
             Self::Declined { .. } => "declined",
@@ -192,6 +195,10 @@ impl fmt::Display for Failure {
                 "no answer from {server} in {} s: is UDP {} open, and does a server run there?",
                 waited.as_secs(),
                 server.port()
+            ),
+            Self::NoStun { server } => write!(
+                f,
+                "{server} answers, but no STUN, which a verdict is made by: its configuration says stun: false"
             ),
             Self::Refused { code, detail, retry_after } => {
                 write!(f, "the server refuses the registration: {}", advice(*code, *detail))?;

@@ -13,6 +13,7 @@ mod id;
 mod identity;
 mod line;
 mod listen;
+mod nat;
 mod papers;
 mod parsing;
 mod ping;
@@ -57,6 +58,7 @@ fn run(report: &Report, command: Command) -> Result<(), Failure> {
     runtime.block_on(async {
         match command {
             Command::Ping(ping) => ping::run(report, ping).await,
+            Command::Nat(nat) => nat::run(report, nat).await,
             Command::Register(register) => register::run(report, register).await,
             Command::Listen(listen) => listen::run(report, listen).await,
             Command::Call(call) => call::run(report, call).await,

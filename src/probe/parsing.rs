@@ -53,7 +53,7 @@ impl Arguments {
                 command,
             }),
             None => Err(usage(
-                "a command is missing: one of ping, register, listen, call, id, inspect, doctor, diagnose, encode, decode, watch, papers, demo, bench",
+                "a command is missing: one of ping, nat, register, listen, call, id, inspect, doctor, diagnose, encode, decode, watch, papers, demo, bench",
             )),
         }
     }

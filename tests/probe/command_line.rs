@@ -29,7 +29,7 @@ fn wrong_usage_is_named() {
     for (arguments, complaint) in [
         (
             &[][..],
-            "a command is missing: one of ping, register, listen, call, id, inspect, doctor, diagnose, encode, decode, watch, papers, demo, bench",
+            "a command is missing: one of ping, nat, register, listen, call, id, inspect, doctor, diagnose, encode, decode, watch, papers, demo, bench",
         ),
         (&["dance"], "dance"),
         (&["ping"], "server"),

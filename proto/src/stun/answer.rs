@@ -5,17 +5,17 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Behaviour, Dialect, FINGERPRINT, FINGERPRINT_SIZE, HEADER, Other, Request, fingerprint};
 
-const SUCCESS: u16 = 0x0101;
-const FAILURE: u16 = 0x0111;
-const MAPPED_ADDRESS: u16 = 0x0001;
-const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+pub(super) const SUCCESS: u16 = 0x0101;
+pub(super) const FAILURE: u16 = 0x0111;
+pub(super) const MAPPED_ADDRESS: u16 = 0x0001;
+pub(super) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 const ERROR_CODE: u16 = 0x0009;
 const UNKNOWN_ATTRIBUTES: u16 = 0x000A;
 /// RFC 5780, 7.3 and 7.4
-const RESPONSE_ORIGIN: u16 = 0x802B;
-const OTHER_ADDRESS: u16 = 0x802C;
+pub(super) const RESPONSE_ORIGIN: u16 = 0x802B;
+pub(super) const OTHER_ADDRESS: u16 = 0x802C;
 /// Of this protocol, in the range of those that may be ignored. SPEC 17
-const ALTERNATE_PORT: u16 = 0xC152;
+pub(super) const ALTERNATE_PORT: u16 = 0xC152;
 /// 420, class and number apart. RFC 8489, 14.8
 const UNKNOWN_ATTRIBUTE: [u8; 4] = [0, 0, 4, 20];
 const IPV4: u8 = 1;

@@ -5,9 +5,11 @@
 //! the heap for what is one pass over 20 to 48 bytes.
 
 mod answer;
+mod ask;
 mod fingerprint;
 
 pub use answer::Answer;
+pub use ask::{Reply, Told, reply, request};
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,0 +1,242 @@
+//! Finds out how this host's NAT behaves, before anybody is called: the tests of RFC 5780 against a server with a second port.
+//!
+//! Sends; what the answers mean is judged by [`roundtable_proto::nat`]. Each test has sockets of its own, since a mapping that one
+//! has made, or spoilt, would answer for another.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket as StdSocket};
+use std::time::Duration;
+
+use roundtable_proto::nat::{self, Behaviour, Filtering, Sighting, Verdict};
+use roundtable_proto::stun::{self, Change, Other, Reply, Told};
+use roundtable_proto::wire::{
+    self, Address, BENCHMARK_ID, Cookie, Frame, Register, Session, Signature, Ticket, TransactionId,
+};
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout_at};
+
+use crate::client::any_address;
+use crate::pinger::Pinger;
+
+/// Times that a question is asked; any may be lost.
+const TRIES: u32 = 6;
+/// From one to the next.
+const APART: Duration = Duration::from_millis(150);
+/// How long the last may take: twice round the world.
+const PATIENCE: Duration = Duration::from_millis(700);
+/// The unspoilt change.
+const NONE: Change = Change { address: false, port: false };
+
+/// Why there is no verdict.
+#[derive(Debug)]
+pub enum NatError {
+    /// The operating system's reason.
+    System(io::Error),
+    /// The server is there, but answers no STUN (`stun: false`).
+    NoStun,
+}
+
+impl fmt::Display for NatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(error) => error.fmt(f),
+            Self::NoStun => f.write_str("the server answers, but no STUN, which a verdict is made by"),
+        }
+    }
+}
+
+impl std::error::Error for NatError {}
+
+impl From<io::Error> for NatError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Finds out how this host's way to `server` treats UDP; takes two to four seconds. `second` is another server on another network,
+/// any that answers STUN: without one it is not noticed where UDP passes to `server` alone.
+///
+/// # Errors
+/// [`NatError`].
+pub async fn examine(server: SocketAddr, second: Option<SocketAddr>) -> Result<Verdict, NatError> {
+    let second = second.filter(|second| second.is_ipv4() == server.is_ipv4());
+    let asking = Asking::new(server).await?;
+    let Some(Reply::Told(told)) = asking.ask(server, NONE).await? else {
+        let pong = Pinger::new(server).await?.ping(PATIENCE).await?;
+        return if pong.is_some() { Err(NatError::NoStun) } else { Ok(Verdict::NoUdp) };
+    };
+    let local = local_ip(server)?;
+    let is_translated = told.mapped.ip() != local;
+    let (filtering, hairpin) = tokio::try_join!(filtering(server), hairpin(server, is_translated))?;
+    let (filtering, other) = filtering;
+    let seen = asking.sightings(told.mapped, other, second).await?;
+    Ok(Verdict::Seen(Behaviour {
+        public: told.mapped.ip(),
+        is_translated,
+        mapping: nat::mapping(&seen),
+        filtering,
+        keeps_port: told.mapped.port() == asking.0.local_addr()?.port(),
+        hairpin,
+        elsewhere: second.map(|second| seen.iter().any(|one| one.server == second)),
+    }))
+}
+
+/// A socket that asks, of the server's family.
+struct Asking(UdpSocket, SocketAddr);
+
+impl Asking {
+    async fn new(server: SocketAddr) -> io::Result<Self> {
+        Ok(Self(UdpSocket::bind(any_address(server)).await?, server))
+    }
+
+    /// Asks until there is an answer, wherever it comes from.
+    async fn ask(&self, to: SocketAddr, change: Change) -> io::Result<Option<Reply>> {
+        let transaction = random()?;
+        let request = stun::request(transaction, change);
+        self.exchange(to, &request, |datagram| stun::reply(datagram, transaction)).await
+    }
+
+    /// Sends the same to one place again and again until what comes is what is waited for.
+    async fn exchange<T>(
+        &self,
+        to: SocketAddr,
+        request: &[u8],
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        for number in 1..=TRIES {
+            // A route that is missing is no answer either.
+            drop(self.0.send_to(request, to).await);
+            let wait = if number == TRIES { PATIENCE } else { APART };
+            if let Some(read) = self.hear(Instant::now() + wait, &read).await {
+                return Ok(Some(read));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn hear<T>(&self, until: Instant, read: &impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+        let mut buffer = [0; wire::DATAGRAM_MAX];
+        loop {
+            match timeout_at(until, self.0.recv_from(&mut buffer)).await {
+                Err(_) => return None,
+                // An error is news of an earlier datagram, such as a port that is closed.
+                Ok(Err(_)) => tokio::task::yield_now().await,
+                Ok(Ok((length, _))) => {
+                    if let Some(read) = read(&buffer[..length]) {
+                        return Some(read);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Proves this socket's address to the server: by a REGISTER of an identifier that nobody may hold, so that it leaves
+    /// nothing behind. SPEC 17
+    async fn prove(&self) -> io::Result<()> {
+        let transaction = TransactionId(random()?);
+        let mut register = Register {
+            session: Session::NONE,
+            transaction,
+            identifier: BENCHMARK_ID,
+            cookie: Cookie::NONE,
+            ticket: Ticket::NONE,
+            server: Address::NONE,
+            signature: Signature::NONE,
+        };
+        let cookie = |datagram: &[u8]| match wire::decode(datagram) {
+            Ok(Frame::Challenge(challenge)) if challenge.reference == transaction => Some(challenge.cookie),
+            _ => None,
+        };
+        let request = Frame::Register(register).to_vec();
+        let Some(cookie) = self.exchange(self.1, &request, cookie).await? else { return Ok(()) };
+        register.cookie = cookie;
+        let refusal = |datagram: &[u8]| match wire::decode(datagram) {
+            Ok(Frame::Error(refusal)) if refusal.reference == transaction => Some(()),
+            _ => None,
+        };
+        self.exchange(self.1, &Frame::Register(register).to_vec(), refusal).await?;
+        Ok(())
+    }
+
+    /// Asks every place that there is, and says what each has seen.
+    async fn sightings(
+        &self,
+        mapped: SocketAddr,
+        other: Option<Other>,
+        second: Option<SocketAddr>,
+    ) -> io::Result<Vec<Sighting>> {
+        let server = self.1;
+        let further = match other {
+            None => vec![],
+            Some(Other::Port(port)) => vec![SocketAddr::new(server.ip(), port)],
+            Some(Other::Address(address)) => vec![
+                SocketAddr::new(server.ip(), address.port()),
+                SocketAddr::new(address.ip(), server.port()),
+                address,
+            ],
+        };
+        let mut seen = vec![Sighting { server, mapped }];
+        for server in further.into_iter().chain(second) {
+            if let Some(Reply::Told(Told { mapped, .. })) = self.ask(server, NONE).await? {
+                seen.push(Sighting { server, mapped });
+            }
+        }
+        Ok(seen)
+    }
+}
+
+/// Finds out whom a mapping towards the server lets in, and where else the server can be asked.
+async fn filtering(server: SocketAddr) -> Result<(Option<Filtering>, Option<Other>), NatError> {
+    let asking = Asking::new(server).await?;
+    asking.prove().await?;
+    let Some(Reply::Told(Told { other: Some(other), .. })) = asking.ask(server, NONE).await? else {
+        return Ok((None, None));
+    };
+    let has_address = matches!(other, Other::Address(_));
+    let from_address = Change { address: true, port: true };
+    if has_address && matches!(asking.ask(server, from_address).await?, Some(Reply::Told(_))) {
+        return Ok((Some(Filtering::EndpointIndependent), Some(other)));
+    }
+    let from_port = Change { address: false, port: true };
+    let filtering = match asking.ask(server, from_port).await? {
+        Some(Reply::Told(_)) => Some(Filtering::AddressDependent),
+        Some(Reply::Refused) => None,
+        None => Some(Filtering::AddressAndPortDependent),
+    };
+    Ok((filtering, Some(other)))
+}
+
+/// Finds out whether two sockets of this host reach each other at their public addresses.
+async fn hairpin(server: SocketAddr, is_translated: bool) -> Result<Option<bool>, NatError> {
+    if !is_translated {
+        return Ok(None);
+    }
+    let (one, other) = (Asking::new(server).await?, Asking::new(server).await?);
+    let (Some(Reply::Told(of_one)), Some(Reply::Told(of_other))) =
+        (one.ask(server, NONE).await?, other.ask(server, NONE).await?)
+    else {
+        return Ok(None);
+    };
+    let token: [u8; 16] = random()?;
+    let heard = |datagram: &[u8]| (datagram == token).then_some(());
+    // Each opens the way for the other.
+    let (there, back) = tokio::try_join!(
+        one.exchange(of_other.mapped, &token, heard),
+        other.exchange(of_one.mapped, &token, heard)
+    )?;
+    Ok(Some(there.or(back).is_some()))
+}
+
+/// The address that this host uses towards the server. Nothing is sent.
+fn local_ip(server: SocketAddr) -> io::Result<IpAddr> {
+    let socket = StdSocket::bind(any_address(server))?;
+    socket.connect(server)?;
+    Ok(socket.local_addr()?.ip().to_canonical())
+}
+
+fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}

@@ -3,7 +3,7 @@
 use tempfile::TempDir;
 
 use crate::golden::assert_printed;
-use crate::lab::{inside_with, on};
+use crate::lab::{inside_with, on, run};
 use crate::nat::plan::{Access, Input};
 use crate::nat::{Lab, PROGRAMS, Plan, Site};
 use crate::program::{Ended, Running};
@@ -15,7 +15,7 @@ const DOCTOR: &str = "doctor 192.0.2.1";
 struct Place {
     lab: Lab,
     _server: Running,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Place {
@@ -23,7 +23,7 @@ impl Place {
         let lab = Lab::build(Plan::new(alice, bob, Input::Drop));
         let directory = tempfile::tempdir().unwrap();
         let server = lab.serve(SERVER.as_ref(), directory.path(), "");
-        Self { lab, _server: server, _directory: directory }
+        Self { lab, _server: server, directory }
     }
 
     /// Runs the probe on alice's host.
@@ -63,6 +63,32 @@ fn examined(test: &str, alice: Access, breaking: impl FnOnce(&Place), command: &
 #[test]
 fn all_is_well_behind_a_nat() {
     examined("all_is_well_behind_a_nat", Access::Cone, |_| {}, DOCTOR, 0);
+}
+
+/// Gives the server a name with an address of each family.
+fn name_it(place: &Place) {
+    let hosts = place.directory.path().join("hosts");
+    std::fs::write(&hosts, "192.0.2.1 rendezvous\n2001:db8:5::1 rendezvous\n").unwrap();
+    run("mount", &["--bind", hosts.to_str().unwrap(), "/etc/hosts"]);
+}
+
+#[test]
+fn all_is_well_over_both_families() {
+    examined("all_is_well_over_both_families", Access::Dual, name_it, "doctor rendezvous", 0);
+}
+
+#[test]
+fn server_has_both_families_and_this_host_has_one() {
+    examined("server_has_both_families_and_this_host_has_one", Access::Cone, name_it, "doctor rendezvous", 0);
+}
+
+#[test]
+fn one_of_two_families_is_blocked() {
+    let break_it = |place: &Place| {
+        name_it(place);
+        filter("alice-isp", "meta nfproto ipv6 meta l4proto udp drop");
+    };
+    examined("one_of_two_families_is_blocked", Access::Dual, break_it, "doctor rendezvous", 7);
 }
 
 #[test]

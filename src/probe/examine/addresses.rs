@@ -1,9 +1,16 @@
 //! From what the user named to one address of each family.
 
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::probe::failure::Failure;
 use crate::probe::target;
+
+/// For the name servers.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where a server is, by family.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,7 +22,9 @@ pub(super) struct Addresses {
 impl Addresses {
     /// Finds the first address of each family.
     pub(super) async fn of(server: &str) -> Result<Self, Failure> {
-        let all = target::resolve_all(server).await?;
+        let silence =
+            || Failure::Resolve { server: server.to_owned(), error: Some(io::ErrorKind::TimedOut.into()) };
+        let all = timeout(PATIENCE, target::resolve_all(server)).await.map_err(|_| silence())??;
         let first = |is_v4: bool| all.iter().copied().find(|one| one.is_ipv4() == is_v4);
         Ok(Self { v4: first(true), v6: first(false) })
     }

@@ -25,6 +25,8 @@ use crate::probe::{identity, session};
 const IN_ALL: Duration = Duration::from_millis(9_500);
 /// For the registration.
 const REGISTRATION: Duration = Duration::from_secs(3);
+/// Kept for the call to itself.
+const CALL: Duration = Duration::from_secs(2);
 /// 2025-01-01: before that a date is wrong.
 const EARLIEST: u64 = 1_735_689_600;
 /// 2100-01-01: from then on it is wrong, too.
@@ -161,7 +163,7 @@ async fn examine(sheet: &Sheet<'_>, reached: &[Reach], own: Identity, until: Ins
     };
     let maxblob = terms(sheet, &client);
     let lengths = async |reach: Option<&Reach>| match reach {
-        Some(reach) => Some(mtu::examine(reach.server, reach.share()).await),
+        Some(reach) => Some(mtu::examine(reach.server, reach.share(), until - CALL).await),
         None => None,
     };
     let (one, other) = tokio::join!(lengths(reached.first()), lengths(reached.get(1)));

@@ -42,19 +42,26 @@ enum Longest {
     Unknown,
 }
 
-/// Measures both ways and says what that means; `share` of datagrams come back.
-pub(super) async fn examine(server: SocketAddr, share: f64) -> (Finding, Option<RefusalCode>) {
-    let name = family(server);
-    let registered = tokio::join!(Visitor::register(server), Visitor::register(server));
-    let (sender, receiver) = match registered {
-        (Ok(sender), Ok(receiver)) => (sender, receiver),
-        (Err(unwelcome), _) | (_, Err(unwelcome)) => return not_measured(name, &unwelcome),
-    };
+/// Measures both ways and says what that means, and whether the server refused it; `share` of datagrams come back.
+pub(super) async fn examine(
+    server: SocketAddr,
+    share: f64,
+    until: Instant,
+) -> (Finding, Option<RefusalCode>) {
+    match timeout_at(until, measure(server, share)).await {
+        Ok(Ok((there, back))) => (judge(server, there, back), None),
+        Ok(Err(unwelcome)) => not_measured(family(server), &unwelcome),
+        Err(_) => (judge(server, Longest::Unknown, Longest::Unknown), None),
+    }
+}
+
+async fn measure(server: SocketAddr, share: f64) -> Result<(Longest, Longest), Unwelcome> {
+    let (sender, receiver) = tokio::try_join!(Visitor::register(server), Visitor::register(server))?;
     let there = there(&sender, share).await;
     let back = if there == Longest::All { back(&sender, &receiver, share).await } else { Longest::Unknown };
     sender.leave().await;
     receiver.leave().await;
-    (judge(server, there, back), None)
+    Ok((there, back))
 }
 
 fn not_measured(name: &str, unwelcome: &Unwelcome) -> (Finding, Option<RefusalCode>) {

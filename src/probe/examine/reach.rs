@@ -285,7 +285,7 @@ fn judge_silence(server: SocketAddr, silence: Option<&Silence>) -> Finding {
                  the way",
                 ordinal(*udp)
             ),
-            format!("the firewall behind that step drops UDP: {open}"),
+            format!("a firewall at that step or behind it drops UDP: {open}"),
         ),
         (Some(Hops { udp, all: Some(all) }), _) => Finding::failed(
             "udp",

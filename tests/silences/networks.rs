@@ -171,6 +171,18 @@ fn diagnosed(test: &str, (alice, bob): (Access, Access), code: i32) {
     });
 }
 
+/// The server has a second port to tell it by.
+#[test]
+fn symmetric_nat_on_this_side() {
+    inside_with("networks::symmetric_nat_on_this_side", &PROGRAMS, || {
+        let lab = Lab::build(Plan::new(Access::Symmetric, Access::Cone, Input::Drop));
+        let directory = tempfile::tempdir().unwrap();
+        let _server = lab.serve(SERVER.as_ref(), directory.path(), "altport: 1067\n");
+        let ended = lab.start("alice", std::iter::once(PROBE).chain(DOCTOR.split(' '))).wait();
+        assert_printed("symmetric_nat_on_this_side", DOCTOR, &ended, 7);
+    });
+}
+
 #[test]
 fn peer_that_is_well() {
     diagnosed("peer_that_is_well", (Access::Cone, Access::Cone), 0);

@@ -13,7 +13,7 @@ use super::addresses::{Addresses, family};
 use super::reach::{self, Reach};
 use super::sheet::{Fault, Finding, Sheet, Verdict};
 use super::visitor::new_key;
-use super::{call, mtu};
+use super::{call, mtu, nat};
 use crate::client::{Client, Registration};
 use crate::clock::unix_time;
 use crate::probe::arguments::Doctor;
@@ -166,7 +166,9 @@ async fn examine(sheet: &Sheet<'_>, reached: &[Reach], own: Identity, until: Ins
         Some(reach) => Some(mtu::examine(reach.server, reach.share(), until - CALL).await),
         None => None,
     };
-    let (one, other) = tokio::join!(lengths(reached.first()), lengths(reached.get(1)));
+    let (one, other, mapping) =
+        tokio::join!(lengths(reached.first()), lengths(reached.get(1)), nat::examine(best.server));
+    sheet.note(mapping);
     for (finding, refusal) in one.into_iter().chain(other) {
         sheet.note(finding);
         limits.extend(refusal);

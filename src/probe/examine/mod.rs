@@ -7,6 +7,7 @@ mod diagnose;
 mod doctor;
 mod hops;
 mod mtu;
+mod nat;
 mod reach;
 mod sheet;
 mod visitor;

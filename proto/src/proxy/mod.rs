@@ -211,20 +211,23 @@ impl Gate {
             let path = Path { remote: header.client(), via: self.ways.via(slot) };
             return Ok(Admitted { path, datagram, opened: None });
         }
-        let admitted = if self.is_trusted(path.remote.ip()) {
-            match self.protocol {
+        let refusal = if !self.is_trusted(path.remote.ip()) {
+            if !self.is_headed(datagram) {
+                return Ok(Admitted { path, datagram, opened: None });
+            }
+            Refusal::Untrusted
+        } else {
+            let admitted = match self.protocol {
                 Protocol::Spp => self.admit_simple(now, path, datagram),
                 Protocol::V2 => self.admit_flow(now, path, datagram),
+            };
+            match admitted {
+                Ok(admitted) => return Ok(admitted),
+                Err(refusal) => refusal,
             }
-        } else if self.is_headed(datagram) {
-            Err(Refusal::Untrusted)
-        } else {
-            Ok(Admitted { path, datagram, opened: None })
         };
-        if let Err(refusal) = admitted {
-            self.refusals.0[refusal as usize] += 1;
-        }
-        admitted
+        self.refusals.0[refusal as usize] += 1;
+        Err(refusal)
     }
 
     /// Returns what most likely is the client's datagram, for a look ahead; nothing is decided.
@@ -302,6 +305,7 @@ impl Gate {
         }
     }
 
+    #[inline]
     fn admit_simple<'a>(
         &mut self,
         now: Instant,

@@ -121,7 +121,7 @@ pub(super) struct Ways {
     index: HashMap<u64, u32, BuildHasherDefault<Hashed>>,
     hash: Hash,
     /// What was looked up last: datagrams of one flow come one after the other.
-    last: Option<(Key, u32)>,
+    last: u32,
     /// Opened since the last settling.
     opened: Vec<u32>,
     /// Where the next look goes.
@@ -138,7 +138,7 @@ impl Ways {
             free: Vec::new(),
             index: HashMap::default(),
             hash: Hash::new(&secret),
-            last: None,
+            last: 0,
             opened: Vec::new(),
             hand: 0,
         }
@@ -149,20 +149,18 @@ impl Ways {
     }
 
     /// Returns the number of the way that was looked up last if this datagram, which may have a header, came by it.
+    #[inline]
     pub(super) fn again(&self, path: Path, header: &[u8]) -> Option<u32> {
-        let (key, slot) = self.last.as_ref()?;
-        (key.path == path && key.asked.stands_in(header)).then_some(*slot)
+        let way = self.slots.get(self.last as usize)?.as_ref()?;
+        let is_it = way.key.path == path && way.is_current && way.key.asked.stands_in(header);
+        is_it.then_some(self.last)
     }
 
+    #[inline]
     pub(super) fn find(&mut self, key: &Key) -> Option<u32> {
-        if let Some((last, slot)) = &self.last
-            && last == key
-        {
-            return Some(*slot);
-        }
         let slot = *self.index.get(&self.hash.of(key))?;
         self.slots.get(slot as usize)?.as_ref().filter(|way| way.key == *key)?;
-        self.last = Some((*key, slot));
+        self.last = slot;
         Some(slot)
     }
 
@@ -184,7 +182,7 @@ impl Ways {
             former.is_current = false;
         }
         self.slots[slot as usize] = Some(Way { key, client, heard: now, is_current: true });
-        self.last = Some((key, slot));
+        self.last = slot;
         self.opened.push(slot);
         Some(slot)
     }
@@ -238,7 +236,6 @@ impl Ways {
         if way.is_current {
             self.index.remove(&self.hash.of(&way.key));
         }
-        self.last = None;
         self.free.push(slot);
     }
 

@@ -3,6 +3,7 @@
 //! The task moves bytes, time and commands; the protocol is the engine's. Media may share the socket: what is none of
 //! the protocol's is handed to the application, which sends on the same socket.
 
+mod bind;
 mod call;
 mod hops;
 mod hosts;
@@ -48,7 +49,8 @@ pub struct Options {
     pub known_as: Option<SocketAddr>,
     /// Who this client is.
     pub identity: Identity,
-    /// The socket to use, shared with the application's media; `None` binds one of the server's family.
+    /// The socket to use, shared with the application's media; `None` binds one: of both families where
+    /// this host has both, else of the server's.
     pub socket: Option<Arc<UdpSocket>>,
     /// Where the protocol's datagrams are written to; `None`: nowhere.
     pub capture: Option<Capture>,
@@ -251,7 +253,7 @@ impl Client {
         let owns_socket = options.socket.is_none();
         let socket = match options.socket {
             Some(socket) => socket,
-            None => Arc::new(UdpSocket::bind(any_address(server)).await?),
+            None => bind::any(server)?.0,
         };
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let (incoming, incoming_queue) = mpsc::channel(INCOMING_MAX);

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::call::{Answer, Call, CallEvent, IncomingCall, Outcome, PunchedPath};
 use super::{Arrival, Media, Pong, RefusedOffer, Registration};
-use super::{hops, hosts};
+use super::{bind, hops, hosts};
 use crate::capture::{self, Capture, Way};
 use crate::clock::{Clock, unix_time};
 use crate::seed;
@@ -295,7 +295,7 @@ impl Task {
             return;
         }
         let local = *self.local.borrow();
-        match another(local) {
+        match bind::again(local) {
             Ok(fresh) => {
                 let (_, local) = fresh;
                 self.rebind(Some(fresh));
@@ -428,14 +428,6 @@ impl Task {
             }
         }
     }
-}
-
-/// Binds another port of the same address.
-fn another(local: SocketAddr) -> io::Result<(Arc<UdpSocket>, SocketAddr)> {
-    let socket = std::net::UdpSocket::bind((local.ip(), 0))?;
-    socket.set_nonblocking(true)?;
-    let local = socket.local_addr()?;
-    Ok((Arc::new(UdpSocket::from_std(socket)?), local))
 }
 
 /// Shows an IPv4 address as one, also where it came over a dual-stack socket; keeps an IPv6 address's scope.

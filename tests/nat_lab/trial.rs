@@ -62,6 +62,13 @@ impl Trial {
         self.succeeded() && !(is_at(&self.alice, &self.observed[1]) && is_at(&self.bob, &self.observed[0]))
     }
 
+    /// Tells whether both sides meet by IPv6.
+    pub(crate) fn is_by_ipv6(&self) -> bool {
+        [&self.alice, &self.bob]
+            .iter()
+            .all(|side| matches!(side, Side::Path { peer, .. } if peer.starts_with('[')))
+    }
+
     /// Milliseconds until both knew.
     pub(crate) fn took_ms(&self) -> f64 {
         let of = |side: &Side| match side {

@@ -36,7 +36,8 @@ SPEC = Path(__file__).resolve().parents[2] / "proto" / "SPEC.md"
 NOT_HERE = {"OFFER_WINDOW", "OFFERS_REMEMBERED", "OFFERS_PER_SENDER", "PEER_ADDRESS_MAX", "SERVERS_MAX", "SERVER_PORT",
             "OPENING_TIME", "OPENING_MARGIN", "OPENING_HOPS", "HOSTS_MAX", "CHECKS_MAX", "CHECK_APART", "HOST_INTERVAL",
             "HOST_PROBES", "NOMINATE_WAIT", "OPENING_HOPS_NEAR", "OPENING_HOPS_FAR", "FRESH_PORT_TIME",
-            "CONSENT_INTERVAL"}  # this client names no addresses of its own, tries none, and keeps no path
+            "CONSENT_INTERVAL",  # this client names no addresses of its own, tries none, and keeps no path
+            "PROVED_FOR", "FLOW_TTL", "WAYS_SPARE"}  # of a server alone
 
 
 class FakeServer:

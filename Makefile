@@ -126,8 +126,9 @@ nat-idle: ## call a peer that was silent for ten minutes behind a NAT that forge
 AIORTC := $(abspath $(TARGET))/aiortc
 
 webrtc: $(AIORTC)/ready ## real WebRTC calls behind NATs: examples/webrtc (str0m) with itself and with aiortc
-	cargo build --manifest-path examples/webrtc/Cargo.toml --target-dir $(TARGET)/webrtc $(CARGO_FLAGS)
-	WEBRTC_CALL=$(abspath $(TARGET))/webrtc/debug/webrtc-call AIORTC_PYTHON=$(AIORTC)/bin/python3 \
+	cargo build --manifest-path examples/webrtc/Cargo.toml --target-dir $(TARGET)/webrtc --bins --examples $(CARGO_FLAGS)
+	WEBRTC_CALL=$(abspath $(TARGET))/webrtc/debug/webrtc-call WEBRTC_STUN=$(abspath $(TARGET))/webrtc/debug/examples/stun \
+		AIORTC_PYTHON=$(AIORTC)/bin/python3 \
 		cargo test --test webrtc --all-features $(CARGO_FLAGS) -- --nocapture
 
 $(AIORTC)/ready: tests/python/environment.sh tests/webrtc/requirements.txt

@@ -148,6 +148,19 @@ fn aiortc_learns_its_public_address() {
     asks(test, &[], words, &expected.map(|(what, address)| format!("{what} {address}")));
 }
 
+/// Its STUN asks with a FINGERPRINT, and wants one.
+#[test]
+fn webrtc_rs_learns_its_public_address() {
+    let test = "webrtc_rs_learns_its_public_address";
+    let Ok(stun) = std::env::var("WEBRTC_STUN") else {
+        eprintln!("SKIPPED {test}: WEBRTC_STUN is not set; make webrtc builds it and runs this");
+        return;
+    };
+    let servers = [format!("{}:{PORT}", SERVER_V4[0]), format!("[{}]:{PORT}", SERVER_V6[0])];
+    let words = std::iter::once(stun).chain(servers).collect();
+    asks(test, &[], words, &PUBLIC.map(|address| format!("mapped {address}")));
+}
+
 #[test]
 fn chromium_learns_its_public_address() {
     let test = "chromium_learns_its_public_address";

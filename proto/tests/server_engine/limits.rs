@@ -299,7 +299,7 @@ fn under_pressure_peers_come_first_then_registrations_then_some_strangers() {
     rig.pass(millis(1000));
     assert_eq!(outcome(&mut rig, BOB, &ping()), Outcome::Answered(Kind::Pong));
     rig.server.set_pressure(rig.now, Pressure::Calm);
-    rig.pass(secs(12));
+    rig.pass(secs(32));
     rig.server.set_pressure(rig.now, Pressure::Calm);
     let told: Vec<_> = rig
         .events()

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::call::{Call, Context, Fate, Role};
 use super::callee::Stage;
+use super::constants::PUNCH_INTERVAL;
 use super::counters::DropReason;
 use super::event::{Event, RefusalCode};
 use crate::Instant;
@@ -36,6 +37,9 @@ impl Call {
             }
             Kind::Ack => Ok(self.refused_ack(until, code, cx)),
             Kind::Punch => {
+                // A restarted server has not seen the answer yet: its callee repeats what was not acknowledged.
+                let not_yet = code == RefusalCode::Known(ErrorCode::NotPermitted);
+                let until = until.or_else(|| not_yet.then(|| cx.now + PUNCH_INTERVAL));
                 if self.punch.refused(until) {
                     cx.out.event(Event::PunchFailed { offer: self.offer, reason: code.into() });
                 }

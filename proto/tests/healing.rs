@@ -12,7 +12,7 @@ use std::rc::Rc;
 use rig::{Home, Names, Pair, Resident, ms, secs};
 use roundtable_proto::client::Event;
 use roundtable_proto::vnet::{Behaviour, INTERNET, Link, Point, Seat};
-use roundtable_proto::wire::{self, Kind};
+use roundtable_proto::wire::{self, Kind, OfferId};
 
 const SEED: u64 = 42;
 const SIZES: [usize; 2] = [20_000, 12_000];
@@ -87,6 +87,47 @@ fn call_survives_a_server_that_is_away_for_three_seconds_at_any_step() {
             pair.run(secs(3));
             pair.world.start_server();
         });
+    }
+}
+
+/// Lets a side punch once it may.
+fn punch(pair: &mut Pair, offer: OfferId, asked: &mut [bool; 2]) {
+    for (asked, resident) in asked.iter_mut().zip([&pair.caller, &pair.callee]) {
+        let may = |event: &Event| matches!(event, Event::Answered { .. } | Event::AnswerDelivered { .. });
+        if !*asked && rig::has(&pair.world, resident, may) {
+            pair.world.command(resident.seat, |client, now| client.punch(now, offer)).unwrap();
+            *asked = true;
+        }
+    }
+}
+
+fn has_path(pair: &Pair) -> bool {
+    let proved = |event: &Event| matches!(event, Event::Path { .. });
+    [&pair.caller, &pair.callee].iter().all(|resident| rig::has(&pair.world, resident, proved))
+}
+
+#[test]
+fn path_is_found_though_the_server_restarts_at_any_step() {
+    for (names, cut) in cuts() {
+        let mut pair = pair(names);
+        let offer = pair.call();
+        let (start, mut asked) = (pair.world.now(), [false; 2]);
+        for step in 0.. {
+            if step == cut {
+                pair.world.stop_server();
+                pair.world.start_server();
+            }
+            if has_path(&pair) || !pair.step(start + secs(30)) {
+                break;
+            }
+            punch(&mut pair, offer, &mut asked);
+        }
+        assert!(
+            has_path(&pair),
+            "restart at step {cut} of {names:?}: no path; {:#?} {:#?}",
+            events(&pair, &pair.caller),
+            events(&pair, &pair.callee)
+        );
     }
 }
 

@@ -26,7 +26,11 @@ enum Phase {
         answer: Outgoing,
         declines: bool,
     },
-    Delivered,
+    /// The answer is kept for a server that has not seen it: when to show it that the offer was answered.
+    Delivered {
+        answer: Outgoing,
+        again: Option<Instant>,
+    },
 }
 
 /// What a fragment of the offer has done.
@@ -71,7 +75,7 @@ impl Callee {
             Phase::Receiving => Stage::Receiving,
             Phase::Waiting => Stage::Waiting,
             Phase::Answering { .. } => Stage::Answering,
-            Phase::Delivered => Stage::Delivered,
+            Phase::Delivered { .. } => Stage::Delivered,
         }
     }
 
@@ -79,7 +83,7 @@ impl Callee {
     pub(super) fn is_unanswered(&self) -> bool {
         match self.phase {
             Phase::Receiving | Phase::Waiting => true,
-            Phase::Answering { .. } | Phase::Delivered => false,
+            Phase::Answering { .. } | Phase::Delivered { .. } => false,
         }
     }
 
@@ -103,7 +107,9 @@ impl Callee {
                 self.phase = Phase::Answering { answer: Outgoing::new(BlobKind::Answer, blob), declines };
                 Ok(())
             }
-            Phase::Receiving | Phase::Answering { .. } | Phase::Delivered => Err(CallError::NotAnswerable),
+            Phase::Receiving | Phase::Answering { .. } | Phase::Delivered { .. } => {
+                Err(CallError::NotAnswerable)
+            }
         }
     }
 
@@ -116,14 +122,14 @@ impl Callee {
     ) -> Result<Delivered, DropReason> {
         match &mut self.phase {
             Phase::Receiving | Phase::Waiting => Err(DropReason::Phase),
-            Phase::Delivered => Ok(Delivered::NotYet),
+            Phase::Delivered { .. } => Ok(Delivered::NotYet),
             Phase::Answering { answer, declines } => {
                 answer.flight.acknowledge(now, bitmap, rtt);
                 if !answer.flight.is_complete() {
                     return Ok(Delivered::NotYet);
                 }
                 let delivered = if *declines { Delivered::Declined } else { Delivered::Accepted };
-                self.phase = Phase::Delivered;
+                self.deliver();
                 Ok(delivered)
             }
         }
@@ -134,25 +140,37 @@ impl Callee {
     pub(super) fn confirm(&mut self) -> bool {
         match self.phase {
             Phase::Answering { declines: false, .. } => {
-                self.phase = Phase::Delivered;
+                self.deliver();
                 true
             }
-            Phase::Receiving | Phase::Waiting | Phase::Answering { .. } | Phase::Delivered => false,
+            Phase::Receiving | Phase::Waiting | Phase::Answering { .. } | Phase::Delivered { .. } => false,
         }
+    }
+
+    fn deliver(&mut self) {
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Waiting) {
+            Phase::Answering { answer, .. } => Phase::Delivered { answer, again: None },
+            other @ (Phase::Receiving | Phase::Waiting | Phase::Delivered { .. }) => other,
+        };
     }
 
     /// Takes an ERROR that asks to repeat the answer later.
     pub(super) fn hold(&mut self, now: Instant, until: Instant, rtt: &Rtt) {
-        if let Phase::Answering { answer, .. } = &mut self.phase {
-            answer.flight.hold(now, until, rtt);
+        match &mut self.phase {
+            Phase::Receiving | Phase::Waiting => {}
+            Phase::Answering { answer, .. } => answer.flight.hold(now, until, rtt),
+            Phase::Delivered { again, .. } => *again = Some(until),
         }
     }
 
-    /// Sends again what is not acknowledged: the server knows this client again.
+    /// Sends again what is not acknowledged: the server knows this client again. If it was restarted, it has not seen the
+    /// answer: one fragment shows it.
     pub(super) fn resume(&mut self, now: Instant) {
         self.offer.resume(now);
-        if let Phase::Answering { answer, .. } = &mut self.phase {
-            answer.flight.resume();
+        match &mut self.phase {
+            Phase::Receiving | Phase::Waiting => {}
+            Phase::Answering { answer, .. } => answer.flight.resume(),
+            Phase::Delivered { again, .. } => *again = Some(now),
         }
     }
 
@@ -164,16 +182,25 @@ impl Callee {
 
     /// Returns the datagram to send now, and takes it as sent.
     pub(super) fn poll(&mut self, now: Instant, route: &Route) -> Option<(Vec<u8>, Turn)> {
-        let Phase::Answering { answer, .. } = &mut self.phase else { return None };
-        let (index, turn) = answer.flight.poll(now)?;
-        Some((answer.datagram(route, index), turn))
+        match &mut self.phase {
+            Phase::Receiving | Phase::Waiting => None,
+            Phase::Answering { answer, .. } => {
+                let (index, turn) = answer.flight.poll(now)?;
+                Some((answer.datagram(route, index), turn))
+            }
+            Phase::Delivered { answer, again } => {
+                again.take_if(|at| *at <= now)?;
+                Some((answer.datagram(route, answer.last()), Turn::Again))
+            }
+        }
     }
 
     /// Returns when there will next be something to do.
     pub(super) fn next(&self, now: Instant, rtt: &Rtt) -> [Option<Instant>; 3] {
         let answer = match &self.phase {
-            Phase::Receiving | Phase::Waiting | Phase::Delivered => None,
+            Phase::Receiving | Phase::Waiting => None,
             Phase::Answering { answer, .. } => answer.flight.next(now, rtt),
+            Phase::Delivered { again, .. } => *again,
         };
         [answer, self.offer.ack.next(), None]
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::call::{Call, Context, Fate, Role};
 use super::callee::Stage;
-use super::constants::PUNCH_INTERVAL;
 use super::counters::DropReason;
 use super::event::{Event, RefusalCode};
 use crate::Instant;
@@ -37,9 +36,6 @@ impl Call {
             }
             Kind::Ack => Ok(self.refused_ack(until, code, cx)),
             Kind::Punch => {
-                // A restarted server has not seen the answer yet: its callee repeats what was not acknowledged.
-                let not_yet = code == RefusalCode::Known(ErrorCode::NotPermitted);
-                let until = until.or_else(|| not_yet.then(|| cx.now + PUNCH_INTERVAL));
                 if self.punch.refused(until) {
                     cx.out.event(Event::PunchFailed { offer: self.offer, reason: code.into() });
                 }
@@ -80,9 +76,11 @@ impl Call {
                 None => return Err(DropReason::Phase),
             },
             Role::Callee(callee) if kind == Kind::Answer => match (callee.stage(), until) {
-                (Stage::Answering, Some(until)) => callee.hold(cx.now, until, &self.rtt),
+                (Stage::Answering | Stage::Delivered, Some(until)) => callee.hold(cx.now, until, &self.rtt),
                 (Stage::Answering, None) => return Ok(self.fail(code.into(), cx)),
-                (Stage::Receiving | Stage::Waiting | Stage::Delivered, _) => return Err(DropReason::Phase),
+                (Stage::Receiving | Stage::Waiting, _) | (Stage::Delivered, None) => {
+                    return Err(DropReason::Phase);
+                }
             },
             Role::Caller(_) | Role::Callee(_) => return Err(DropReason::Reference),
         }

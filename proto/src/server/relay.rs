@@ -106,8 +106,9 @@ impl Server {
     /// Tells both peers, at the same moment, where to probe. SPEC 8
     pub(super) fn punch(&mut self, now: Instant, sender: Sender, punch: &Punch) -> Result<Outcome, Refused> {
         let (_, other) = self.other_peer(now, sender, &punch.offer)?;
+        // A server that was restarted knows an offer again before it has seen the answer again.
         if self.offers.find(&punch.offer).is_none_or(|offer| offer.stage != Stage::Answered) {
-            return Err(ErrorCode::NotPermitted.into());
+            return Err(self.unknown(now, ErrorCode::NotPermitted));
         }
         let token = self.token(&punch.offer);
         for (to, session, peer) in [

@@ -34,6 +34,21 @@ fn offer_that_is_not_open_is_unknown_for_now_just_after_the_start_and_for_good_l
     }
 }
 
+/// A server that was restarted may know the offer again, and not the answer yet.
+#[test]
+fn punch_before_the_answer_is_not_permitted_for_now_just_after_the_start_and_for_good_later() {
+    let mut rig = Rig::with(small());
+    let (alice, bob) = rig.ringing();
+    for (from, session) in [(ALICE, alice), (BOB, bob)] {
+        assert_refused(&mut rig, from, &punch(session, call(1)), ErrorCode::NotPermitted, 500);
+    }
+    let mut rig = Rig::new();
+    let (alice, bob) = rig.ringing();
+    for (from, session) in [(ALICE, alice), (BOB, bob)] {
+        assert_refused(&mut rig, from, &punch(session, call(1)), ErrorCode::NotPermitted, 0);
+    }
+}
+
 #[test]
 fn third_party_passes_nothing_on_an_offer_and_changes_nothing() {
     let mut rig = Rig::new();

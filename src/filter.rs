@@ -134,8 +134,13 @@ impl Shedder {
         let were_blocked = self.blocked.len();
         if now.since(self.asked) >= STEP_UP {
             self.asked = now;
-            let (room, until) = (BLOCKED_MAX.saturating_sub(were_blocked), now + BLOCKED);
-            self.blocked.extend(offenders(FLOODING).take(room).map(|who| Blocked { who, until }));
+            for who in offenders(FLOODING) {
+                // What a blocked one had sent before is still in the queue.
+                let is_new = self.blocked.iter().all(|one| one.who != who);
+                if is_new && self.blocked.len() < BLOCKED_MAX {
+                    self.blocked.push(Blocked { who, until: now + BLOCKED });
+                }
+            }
         }
         let may_rise = now.since(self.changed) >= STEP_UP;
         (may_rise && self.change(now, self.level.up())) | (self.blocked.len() > were_blocked)

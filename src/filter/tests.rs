@@ -33,6 +33,8 @@ fn peers_that_flood_are_not_heard_for_a_while_and_only_so_many() {
     assert_eq!(shedder.orders().blocked, [], "asked too soon");
     saturate(&mut shedder, 200, 2);
     assert_eq!(shedder.orders().blocked, [Offender(0), Offender(1)]);
+    saturate(&mut shedder, 400, 2);
+    assert_eq!(shedder.orders().blocked, [Offender(0), Offender(1)], "twice");
     saturate(&mut shedder, 5000, 10_000);
     assert_eq!(shedder.orders().blocked.len(), BLOCKED_MAX);
     let mut counts = Vec::new();
@@ -242,6 +244,19 @@ mod kernel {
                     let passed = passes(&datagram);
                     assert!(SOME.contains(&passed), "{name} under another's session: {passed} of 400");
                 }
+            }
+        }
+    }
+
+    /// A jump is eight bits long.
+    #[test]
+    fn no_program_is_longer_than_a_jump() {
+        let marker = Server::new(at(0), Config::default(), Seed::from_number(1)).marker();
+        let blocked: Vec<_> = (0..BLOCKED_MAX as u32).map(Offender).collect();
+        for proxy in [None, Some(Protocol::Spp), Some(Protocol::V2)] {
+            for stun in [false, true] {
+                let orders = Orders { level: Level(5), blocked: blocked.clone() };
+                assert!(program(&orders, Beside { stun, proxy }, &marker).len() <= 256, "{proxy:?}");
             }
         }
     }

@@ -18,8 +18,13 @@ const SEED: u64 = 42;
 const SIZES: [usize; 2] = [20_000, 12_000];
 
 fn pair(names: Names) -> Pair {
+    pair_over(names, [20, 35])
+}
+
+/// A pair whose links have these delays, in milliseconds one way.
+fn pair_over(names: Names, delays: [u64; 2]) -> Pair {
     let homes = [Home::Nat(Behaviour::port_restricted()), Home::Nat(Behaviour::port_restricted())];
-    Pair::registered_as(names, SEED, homes, [Link::after(ms(20)), Link::after(ms(35))], SIZES)
+    Pair::registered_as(names, SEED, homes, delays.map(|delay| Link::after(ms(delay))), SIZES)
 }
 
 /// Each step of a call in the clear, and of a sealed one.
@@ -108,13 +113,16 @@ fn has_path(pair: &Pair) -> bool {
 
 #[test]
 fn path_is_found_though_the_server_restarts_at_any_step() {
-    for (names, cut) in cuts() {
-        let mut pair = pair(names);
+    // Who comes back first is the one or the other.
+    let variants = [(ms(0), [20, 35]), (ms(300), [20, 35]), (ms(0), [150, 20]), (ms(300), [150, 20])];
+    for ((names, cut), (away, delays)) in cuts().flat_map(|cut| variants.map(|variant| (cut, variant))) {
+        let mut pair = pair_over(names, delays);
         let offer = pair.call();
         let (start, mut asked) = (pair.world.now(), [false; 2]);
         for step in 0.. {
             if step == cut {
                 pair.world.stop_server();
+                pair.run(away);
                 pair.world.start_server();
             }
             if has_path(&pair) || !pair.step(start + secs(30)) {
@@ -124,7 +132,7 @@ fn path_is_found_though_the_server_restarts_at_any_step() {
         }
         assert!(
             has_path(&pair),
-            "restart at step {cut} of {names:?}: no path; {:#?} {:#?}",
+            "{delays:?}, away for {away:?} at step {cut} of {names:?}: no path; {:#?} {:#?}",
             events(&pair, &pair.caller),
             events(&pair, &pair.callee)
         );

@@ -381,8 +381,7 @@ impl Server {
         if kind != Kind::Unregister
             && let Err(wait) = self.registry.spend(now, slot, bytes as u64 + limits::FRAME)
         {
-            self.offenders.note(slot);
-            return self.limited_peer(now, path, kind.number(), reference, wait);
+            return self.limited_peer(now, Sender { path, slot, session }, kind.number(), reference, wait);
         }
         match self.handle_authentic(now, Sender { path, slot, session }, frame) {
             Ok(outcome) => outcome,

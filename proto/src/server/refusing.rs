@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::path::{Endpoint, Path};
 use super::registry::Standing;
-use super::{DropReason, Outcome, RESTART_GRACE, RESTART_RETRY, Refused, Server, limits, sources};
+use super::{DropReason, Outcome, RESTART_GRACE, RESTART_RETRY, Refused, Sender, Server, limits, sources};
 use crate::Instant;
 use crate::wire::{
     self, Address, Challenge, DecodeError, ErrorCode, Frame, Kind, Refusal, Session, TransactionId, VERSION,
@@ -51,8 +51,8 @@ impl Server {
                 match self.registry.spend(now, slot, datagram.len() as u64 + limits::FRAME) {
                     Ok(()) => self.refuse(path, number, reference, code.into()),
                     Err(wait) => {
-                        self.offenders.note(slot);
-                        self.limited_peer(now, path, number, reference, wait)
+                        let sender = Sender { path, slot, session: Session(session) };
+                        self.limited_peer(now, sender, number, reference, wait)
                     }
                 }
             }
@@ -81,16 +81,17 @@ impl Server {
     pub(super) fn limited_peer(
         &mut self,
         now: Instant,
-        path: Path,
+        sender: Sender,
         kind: u8,
         reference: TransactionId,
         wait: Duration,
     ) -> Outcome {
+        self.offenders.note(sender.slot);
         if self.gauge.is_high(now) {
             return Outcome::Dropped(DropReason::Overload);
         }
         let refused = self.rate_limited(wait);
-        self.refuse(path, kind, reference, refused)
+        self.refuse(sender.path, kind, reference, refused)
     }
 
     /// Refuses for at least so long.

@@ -17,11 +17,13 @@ mod aged;
 mod attacker;
 #[path = "attack/direct.rs"]
 mod direct;
+#[path = "attack/forge.rs"]
+mod forge;
 #[path = "attack/forging.rs"]
 mod forging;
 #[path = "attack/frames.rs"]
 mod frames;
-#[path = "attack/random.rs"]
+#[path = "support/random.rs"]
 mod random;
 #[path = "attack/registering.rs"]
 mod registering;
@@ -37,7 +39,7 @@ const ATTEMPTS: u64 = 100_000;
 
 #[tokio::test]
 async fn none_of_a_hundred_thousand_attempts_succeeds_and_the_victims_calls_complete() {
-    let mut random = random::Random::from_environment();
+    let mut random = random::Random::from_environment("ATTACK_SEED");
     let mut report = report::Report::start();
     registering::run(&mut random, &mut report).await;
     forging::run(&mut random, &mut report).await;

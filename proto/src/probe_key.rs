@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::wire::{Frame, OfferId, PeerId, Probe, ProbeReply, Tag, Token, VERSION};
+use crate::wire::{Address, Frame, OfferId, PeerId, Probe, ProbeReply, Tag, Token, VERSION};
 
 const DOMAIN: &[u8; 16] = b"Roundtable PROBE";
 
@@ -115,6 +115,12 @@ impl ProbeKey {
     pub fn sign_reply(&self, reply: ProbeReply) -> Frame<'static> {
         let tag = self.tag(self.own, &Frame::ProbeReply(ProbeReply { tag: Tag::NONE, ..reply }));
         Frame::ProbeReply(ProbeReply { tag, ..reply })
+    }
+
+    /// Makes the PROBE_REPLY to the other side's PROBE, which came from `observed`.
+    pub(crate) fn reply(&self, probe: &Probe, observed: Address) -> Frame<'static> {
+        let &Probe { offer, transaction, .. } = probe;
+        self.sign_reply(ProbeReply { offer, tag: Tag::NONE, transaction, observed })
     }
 
     /// Tells whether a PROBE is the other side's.

@@ -1,30 +1,29 @@
 //! One call: its two roles, candidates, punching, and how it ends. Knows nothing of other calls or of registering.
 //! SPEC 6
 
+mod direct;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::callee::{Callee, Delivered, Received, Stage};
 use super::caller::{Caller, Heard as Answer};
 use super::candidates::{Heard, Spoken};
-use super::constants::{OPENING_MARGIN, OPENING_TIME};
 use super::counters::DropReason;
 use super::event::{CallError, Event, FailReason};
 use super::hosts;
 use super::link::Link;
 use super::output::Output;
 use super::paths::Paths;
-use super::punch::{Order, Proved, Punch, Started};
+use super::punch::Punch;
 use super::rtt::Rtt;
 use super::sealing::{Seal, Sealing};
 use super::witness::{self, Mapping, Witness};
 use crate::Instant;
 use crate::keyed::Generator;
-use crate::probe_key::{self, Parties, ProbeKey, ProbeSecret};
+use crate::probe_key::ProbeSecret;
 use crate::seal::OpenError;
-use crate::wire::{
-    Ack, Arrived, BlobKind, Frame, OfferId, PeerId, Probe, ProbeReply, PunchNow, Relayed, fragment_count,
-};
+use crate::wire::{Ack, Arrived, BlobKind, Frame, OfferId, PeerId, Relayed, fragment_count};
 
 /// One call.
 #[derive(Debug)]
@@ -336,89 +335,6 @@ impl Call {
         }
     }
 
-    /// Takes a PUNCH_NOW.
-    pub(super) fn punch_now(&mut self, order: &PunchNow, cx: &mut Context<'_>) -> Result<Fate, DropReason> {
-        let own = match self.role {
-            Role::Caller(_) => probe_key::Role::Caller,
-            Role::Callee(_) => probe_key::Role::Callee,
-        };
-        let secret = self.secret.as_ref().ok_or(DropReason::Phase)?;
-        let key = ProbeKey::new(secret, &self.parties(cx.own), own, order.token);
-        if let Role::Callee(callee) = &mut self.role
-            && callee.confirm()
-        {
-            cx.out.event(Event::AnswerDelivered { offer: self.offer });
-        }
-        let opening = self.opening(cx);
-        let controlling = own == probe_key::Role::Caller;
-        let ours = Order { key, controlling, opening, observed: cx.observed, hosts: cx.hosts };
-        match self.punch.start(cx.now, order, ours)? {
-            Started::Yes => {
-                if let Some(peers) = &self.peer_hosts {
-                    self.punch.take_hosts(cx.now, peers, cx.hosts, cx.observed);
-                }
-                cx.witness.ask(cx.now);
-                self.tell_hosts(cx);
-            }
-            Started::Before => {}
-            Started::Nowhere => {
-                let reason = FailReason::NoCommonFamily;
-                cx.out.event(Event::PunchFailed { offer: self.offer, reason });
-            }
-        }
-        Ok(Fate::Open)
-    }
-
-    fn parties(&self, own: PeerId) -> Parties {
-        let (caller, callee) = match self.role {
-            Role::Caller(_) => (own, self.peer),
-            Role::Callee(_) => (self.peer, own),
-        };
-        Parties { offer: self.offer, caller, callee }
-    }
-
-    /// Returns how long PROBEs have a low hop limit: longer than the other peer's PUNCH_NOW may come later, which is at
-    /// most its round trip to the server. SPEC 8
-    fn opening(&self, cx: &Context<'_>) -> Duration {
-        if !self.rtt.is_measured() || !cx.server_rtt.is_measured() {
-            return OPENING_TIME;
-        }
-        (self.rtt.mean().saturating_sub(cx.server_rtt.mean()) + OPENING_MARGIN).min(OPENING_TIME)
-    }
-
-    /// Takes a PROBE.
-    pub(super) fn probed(
-        &mut self,
-        from: SocketAddr,
-        probe: &Probe,
-        cx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        let proved = self.punch.probed(cx.now, from, probe, cx.out)?;
-        self.tell_path(proved, cx);
-        Ok(())
-    }
-
-    /// Takes a PROBE_REPLY.
-    pub(super) fn probe_answered(
-        &mut self,
-        from: SocketAddr,
-        reply: &ProbeReply,
-        cx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        let proved = self.punch.answered(cx.now, from, reply)?;
-        self.tell_path(proved, cx);
-        Ok(())
-    }
-
-    fn tell_path(&self, proved: Option<Proved>, cx: &mut Context<'_>) {
-        if let Some(Proved { peer, kind, round_trip }) = proved {
-            if let Some(key) = self.punch.key() {
-                cx.paths.open(cx.now, self.offer, (key.clone(), peer), cx.random);
-            }
-            cx.out.event(Event::Path { offer: self.offer, peer, kind, round_trip });
-        }
-    }
-
     /// Sends again what is not acknowledged: the server knows this client again.
     pub(super) fn resume(&mut self, now: Instant, observed: Option<SocketAddr>) {
         match &mut self.role {
@@ -486,31 +402,6 @@ impl Call {
             self.spoken.flight.expire(cx.now, &self.rtt);
         }
         Fate::Open
-    }
-
-    /// Says why no PROBE was answered, as far as is known.
-    fn why_no_path(&self, cx: &Context<'_>) -> FailReason {
-        if self.is_peer_silent() {
-            return FailReason::PeerGone;
-        }
-        match (cx.witness.mapping(), self.peer_mapping) {
-            (Some(Mapping::Dependent), Some(Mapping::Dependent)) => FailReason::BothSymmetric,
-            (Some(Mapping::Dependent), Some(Mapping::Independent)) => FailReason::SymmetricHere,
-            (Some(Mapping::Independent), Some(Mapping::Dependent)) => FailReason::SymmetricThere,
-            (Some(Mapping::Independent), Some(Mapping::Independent)) if self.punch.is_of_one_network() => {
-                FailReason::SameNat
-            }
-            (Some(Mapping::Independent), Some(Mapping::Independent)) => FailReason::UdpBlocked,
-            (None, _) | (_, None) => FailReason::NoPath,
-        }
-    }
-
-    /// Tells whether the other peer has neither acknowledged nor sent addresses: a client with addresses does both.
-    fn is_peer_silent(&self) -> bool {
-        self.hosts_told
-            && !self.spoken.flight.is_complete()
-            && self.peer_hosts.is_none()
-            && !self.punch.is_heard()
     }
 
     /// Tells whether offer and answer have both been delivered, as far as this side knows.

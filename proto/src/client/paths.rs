@@ -89,9 +89,7 @@ impl Paths {
         if !used.keeps {
             used.consented = now;
         }
-        let &Probe { offer, transaction, .. } = probe;
-        let reply = ProbeReply { offer, tag: Tag::NONE, transaction, observed: from.into() };
-        out.reply(from, &used.key.sign_reply(reply));
+        out.reply(from, &used.key.reply(probe, from.into()));
         Ok(())
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct Level(u8);
 
 impl Level {
     pub(crate) const NOTHING: Self = Self(0);
+    #[cfg(test)]
+    pub(crate) const LEAST: Self = Self(1);
     const MOST: Self = Self(5);
 
     /// Of so many strangers' datagrams one passes.

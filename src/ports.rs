@@ -92,9 +92,10 @@ impl Ports {
         self.sockets.iter().any(Socket::is_crowded)
     }
 
-    /// Has the kernel drop, before they are queued, the datagrams that `orders` name.
+    /// Has the kernel drop, before they are queued, the datagrams that `orders` name, at every place where it can.
     pub(crate) fn shed(&self, orders: &Orders, beside: Beside, marker: &Marker) -> io::Result<()> {
-        self.sockets.iter().try_for_each(|socket| socket.shed(orders, beside, marker))
+        let told = self.sockets.iter().map(|socket| socket.shed(orders, beside, marker));
+        told.fold(Ok(()), Result::and)
     }
 
     /// Waits until something can be received. Can be cancelled.
@@ -257,5 +258,28 @@ impl Queues {
         drops
             .into_iter()
             .reduce(|all, one| Drops { full: all.full + one.full, filtered: all.filtered + one.filtered })
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use roundtable_proto::server::{Config, Server};
+    use roundtable_proto::{Instant, Seed};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_place_without_a_filter_does_not_keep_the_next_from_getting_rid_of_its_own() {
+        let further = Further { port: Some(0), address: None };
+        let ports = Ports::bind(Some(std::net::Ipv4Addr::LOCALHOST.into()), 0, further).unwrap();
+        let [first, second] = &ports.sockets[..] else { panic!("not two places") };
+        let marker = Server::new(Instant::from_micros(0), Config::default(), Seed::from_number(1)).marker();
+        let (nothing, beside) = (Orders::default(), Beside::default());
+        let some = Orders { level: crate::filter::Level::LEAST, ..Orders::default() };
+        second.shed(&some, beside, &marker).unwrap();
+        ports.shed(&nothing, beside, &marker).unwrap_err();
+        for place in [first, second] {
+            place.shed(&nothing, beside, &marker).expect_err("a filter is left");
+        }
     }
 }

@@ -72,7 +72,13 @@ impl Capture {
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = Some(BufWriter::new(options.open(path)?));
+        let file = options.open(path)?;
+        // One that was there already; a pipe or a device is nobody's to change.
+        #[cfg(unix)]
+        if file.metadata()?.is_file() {
+            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        }
+        let file = Some(BufWriter::new(file));
         let mut writer = Writer { file, room: extent.size, blobs: extent.blobs };
         writer.begin();
         writer.flush()?;
@@ -293,6 +299,19 @@ mod tests {
             let pseudo = [addresses, &[0, UDP], &udp[4..6]].concat();
             assert_eq!(checksum(&[&pseudo, udp, datagram]), 0, "{from}");
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn file_that_was_there_is_its_owners_alone_too() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("capture");
+        std::fs::write(&path, "old").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        Capture::create(&path, Extent { size: 1000, blobs: false }).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -82,6 +82,19 @@ pub async fn examine(server: SocketAddr, second: Option<SocketAddr>) -> Result<V
     }))
 }
 
+/// Finds out where else `server` can be asked: at its second address or port, if it has one and answers STUN.
+///
+/// # Errors
+/// The operating system's.
+#[cfg(feature = "cli")]
+pub(crate) async fn second_place(server: SocketAddr) -> io::Result<Option<SocketAddr>> {
+    let other = Asking::new(server).await?.other().await?;
+    Ok(other.map(|other| match other {
+        Other::Port(port) => SocketAddr::new(server.ip(), port),
+        Other::Address(address) => address,
+    }))
+}
+
 /// A socket that asks, of the server's family.
 struct Asking(UdpSocket, SocketAddr);
 
@@ -159,6 +172,15 @@ impl Asking {
         Ok(())
     }
 
+    /// Asks where else the server can be asked, which is told only to who has proved its address.
+    async fn other(&self) -> io::Result<Option<Other>> {
+        self.prove().await?;
+        Ok(match self.ask(self.1, NONE).await? {
+            Some(Reply::Told(told)) => told.other,
+            Some(Reply::Refused) | None => None,
+        })
+    }
+
     /// Asks every place that there is, and says what each has seen.
     async fn sightings(
         &self,
@@ -189,10 +211,7 @@ impl Asking {
 /// Finds out whom a mapping towards the server lets in, and where else the server can be asked.
 async fn filtering(server: SocketAddr) -> Result<(Option<Filtering>, Option<Other>), NatError> {
     let asking = Asking::new(server).await?;
-    asking.prove().await?;
-    let Some(Reply::Told(Told { other: Some(other), .. })) = asking.ask(server, NONE).await? else {
-        return Ok((None, None));
-    };
+    let Some(other) = asking.other().await? else { return Ok((None, None)) };
     let has_address = matches!(other, Other::Address(_));
     let from_address = Change { address: true, port: true };
     if has_address && matches!(asking.ask(server, from_address).await?, Some(Reply::Told(_))) {

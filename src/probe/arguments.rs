@@ -322,6 +322,13 @@ pub(super) struct Diagnose {
     /// the server, instead of those in the peer address
     #[argh(option)]
     pub(super) server: Option<String>,
+    /// another address of the server, or any STUN server: asked too, to say whose NAT is in the way where there is no path
+    /// (default: the server's second port, if it has one)
+    #[argh(option)]
+    pub(super) witness: Option<String>,
+    /// the other side's verdict, as roundtable-probe nat prints it there: says the same
+    #[argh(option)]
+    pub(super) with: Option<Verdict>,
     /// own plain identifier: a UUID (default: a random one)
     #[argh(option, from_str_fn(plain))]
     pub(super) id: Option<PeerId>,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use roundtable_proto::client::{FailReason, OfferError, RefusalCode};
 use roundtable_proto::identity::IdentityError;
 use roundtable_proto::peer_address::PeerAddressError;
-use roundtable_proto::wire::{BLOB_MAX, ErrorCode, PeerId, PeerIdError};
+use roundtable_proto::wire::{BLOB_MAX, ErrorCode, PeerId, PeerIdError, VERSION};
 
 use super::identity::Sealing;
 use crate::client::{ClientError, Registration};
@@ -201,7 +201,7 @@ impl fmt::Display for Failure {
                 "{server} answers, but no STUN, which a verdict is made by: its configuration says stun: false"
             ),
             Self::Refused { code, detail, retry_after } => {
-                write!(f, "the server refuses the registration: {}", advice(*code, *detail))?;
+                write!(f, "the server refuses the registration: {}", meaning(*code, *detail))?;
                 match retry_after {
                     Some(wait) => write!(f, " Try again in {} s.", wait.as_secs() + 1),
                     None => Ok(()),
@@ -247,8 +247,8 @@ fn explain(f: &mut fmt::Formatter<'_>, peer: PeerId, sealing: Sealing, reason: F
             write!(f, "{peer} is registered but did not answer in time: nobody is there, or its client hangs")
         }
         FailReason::NoPath => f.write_str(
-            "no direct path: no probe came through. Both NATs may choose a new port for each destination; \
-             a relay (TURN) is needed then",
+            "no direct path: no probe was answered. The NATs may give each destination another port, or a firewall stop UDP; \
+             roundtable-probe diagnose says what of that can be known. A relay (TURN) is needed",
         ),
         FailReason::Sealed(error) => write!(
             f,
@@ -275,24 +275,41 @@ fn explain(f: &mut fmt::Formatter<'_>, peer: PeerId, sealing: Sealing, reason: F
     }
 }
 
-/// Says what a refusal means to a person.
-fn advice(code: RefusalCode, detail: u8) -> String {
+/// Says what a refused registration means to a person.
+fn meaning(code: RefusalCode, detail: u8) -> String {
     let known = match code {
         RefusalCode::Known(known) => known,
         RefusalCode::Unknown(number) => {
             return format!("code {number}, which this version does not know. Is the probe too old?");
         }
     };
-    match (known, detail) {
-        (ErrorCode::IdentifierTaken, _) => "the identifier is held from another address.".to_owned(),
-        (ErrorCode::IdentifierRefused, 2) => {
+    match known {
+        ErrorCode::Version => {
+            format!("it speaks version {detail} of the protocol, this probe {VERSION} (VERSION).")
+        }
+        ErrorCode::IdentifierTaken => "the identifier is held from another address.".to_owned(),
+        ErrorCode::IdentifierRefused if detail == 2 => {
             "it takes no plain identifiers (plainids: false): use --key FILE.".to_owned()
         }
-        (ErrorCode::RateLimited, _) => {
-            "too many register from this address, or in all (RATE_LIMITED).".to_owned()
+        ErrorCode::IdentifierRefused => "the identifier is reserved (IDENTIFIER_REFUSED).".to_owned(),
+        ErrorCode::RateLimited => "too many register from this address, or in all (RATE_LIMITED).".to_owned(),
+        ErrorCode::ServerFull => "it is full (maxpeers).".to_owned(),
+        ErrorCode::WrongServer => {
+            "it does not know itself by the address that this client calls (WRONG_SERVER).".to_owned()
         }
-        (ErrorCode::ServerFull, _) => "it is full (maxpeers).".to_owned(),
-        _ => format!("{known}."),
+        ErrorCode::BadSignature => {
+            "the identifier is no sound key, or its signature does not fit (BAD_SIGNATURE).".to_owned()
+        }
+        ErrorCode::Malformed
+        | ErrorCode::UnknownKind
+        | ErrorCode::PeerUnknown
+        | ErrorCode::OfferUnknown
+        | ErrorCode::OfferConflict
+        | ErrorCode::NotPermitted
+        | ErrorCode::TooManyOffers
+        | ErrorCode::BlobTooLarge
+        | ErrorCode::Timeout
+        | ErrorCode::OfferToSelf => format!("{known}."),
     }
 }
 

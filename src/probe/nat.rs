@@ -80,7 +80,8 @@ fn sentences(behaviour: &Behaviour) -> Vec<String> {
     }
     if *elsewhere == Some(false) {
         told.push(
-            "the second server does not answer: this network lets UDP pass to the first alone".to_owned(),
+            "the second server does not answer: if it is well, this network lets UDP pass to the first alone"
+                .to_owned(),
         );
     }
     told
@@ -124,13 +125,14 @@ fn forecast(report: &Report, forecast: Forecast) {
         Forecast::Unknown(Side::Other) => {
             ("unknown", "the server could not tell how the other side's NAT behaves (altport)")
         }
-        Forecast::RelayNeeded(why) => ("relay_needed", reason(why)),
+        Forecast::RelayNeeded(why) => ("relay_needed", reason_of(why)),
     };
     let relay = if matches!(forecast, Forecast::RelayNeeded(_)) { "a relay (TURN) is needed: " } else { "" };
     report.step("forecast", json!({ "forecast": name, "reason": reason }), &format!("{relay}{reason}"));
 }
 
-const fn reason(why: Why) -> &'static str {
+/// Says why a relay is needed.
+pub(super) const fn reason_of(why: Why) -> &'static str {
     match why {
         Why::NoUdp(Side::This) => "this side's network lets no UDP pass",
         Why::NoUdp(Side::Other) => "the other side's network lets no UDP pass",

@@ -93,7 +93,8 @@ pub(super) async fn registered_noting(
     registered_with(Options::new(server, identity), wait, note).await
 }
 
-async fn registered_with(
+/// The same for a client with these options.
+pub(super) async fn registered_with(
     options: Options,
     wait: Duration,
     note: impl FnMut(RefusalCode),

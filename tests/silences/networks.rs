@@ -10,6 +10,10 @@ use crate::program::{Ended, Running};
 use crate::{BOB, PROBE, SERVER};
 
 const DOCTOR: &str = "doctor 192.0.2.1";
+/// Has the server tell how NATs map.
+const ALTPORT: &str = "altport: 1067\n";
+/// Has a client ask the server's second address, too.
+const WITNESS: &str = " --witness 192.0.2.2";
 
 /// A lab with a server.
 struct Place {
@@ -19,10 +23,11 @@ struct Place {
 }
 
 impl Place {
-    fn new(alice: Access, bob: Access) -> Self {
+    /// `further` stands in the server's configuration.
+    fn new(alice: Access, bob: Access, further: &str) -> Self {
         let lab = Lab::build(Plan::new(alice, bob, Input::Drop));
         let directory = tempfile::tempdir().unwrap();
-        let server = lab.serve(SERVER.as_ref(), directory.path(), "");
+        let server = lab.serve(SERVER.as_ref(), directory.path(), further);
         Self { lab, _server: server, directory }
     }
 
@@ -35,12 +40,12 @@ impl Place {
         self.lab.start(host, std::iter::once(PROBE).chain(command.split(' ')))
     }
 
-    /// Lets bob listen, and alice diagnose.
-    fn diagnose(&self, server: &str) -> (String, Ended) {
+    /// Lets bob listen, and alice diagnose, with these words more.
+    fn diagnose(&self, listen: &str, diagnose: &str) -> (String, Ended) {
         let [_, of_bob] = self.lab.servers();
-        let mut listening = self.start("bob", &format!("listen {of_bob} --id {BOB}"));
+        let mut listening = self.start("bob", &format!("listen {of_bob} --id {BOB}{listen}"));
         listening.line_with("listening");
-        let command = format!("diagnose --peer {BOB} --server {server}");
+        let command = format!("diagnose --peer {BOB} --server 192.0.2.1{diagnose}");
         let ended = self.probe(&command);
         (command, ended)
     }
@@ -54,7 +59,7 @@ fn filter(router: &str, rule: &str) {
 
 fn examined(test: &str, alice: Access, breaking: impl FnOnce(&Place), command: &str, code: i32) {
     inside_with(&format!("networks::{test}"), &PROGRAMS, || {
-        let place = Place::new(alice, Access::Cone);
+        let place = Place::new(alice, Access::Cone, "");
         breaking(&place);
         assert_printed(test, command, &place.probe(command), code);
     });
@@ -151,7 +156,7 @@ fn mtu_black_hole_at_1100_on_the_way_back() {
 #[test]
 fn sixty_percent_lost() {
     inside_with("networks::sixty_percent_lost", &PROGRAMS, || {
-        let place = Place::new(Access::Cone, Access::Cone);
+        let place = Place::new(Access::Cone, Access::Cone, "");
         place.lab.change(Site::Alice, Site::Server, |way| way.loss = 0.6);
         let ended = place.probe(DOCTOR);
         assert_eq!(ended.code, Some(3), "{ended:?}");
@@ -165,8 +170,7 @@ fn sixty_percent_lost() {
 
 fn diagnosed(test: &str, (alice, bob): (Access, Access), code: i32) {
     inside_with(&format!("networks::{test}"), &PROGRAMS, || {
-        let place = Place::new(alice, bob);
-        let (command, ended) = place.diagnose("192.0.2.1");
+        let (command, ended) = Place::new(alice, bob, "").diagnose("", "");
         assert_printed(test, &command, &ended, code);
     });
 }
@@ -175,22 +179,85 @@ fn diagnosed(test: &str, (alice, bob): (Access, Access), code: i32) {
 #[test]
 fn symmetric_nat_on_this_side() {
     inside_with("networks::symmetric_nat_on_this_side", &PROGRAMS, || {
-        let lab = Lab::build(Plan::new(Access::Symmetric, Access::Cone, Input::Drop));
-        let directory = tempfile::tempdir().unwrap();
-        let _server = lab.serve(SERVER.as_ref(), directory.path(), "altport: 1067\n");
-        let ended = lab.start("alice", std::iter::once(PROBE).chain(DOCTOR.split(' '))).wait();
-        assert_printed("symmetric_nat_on_this_side", DOCTOR, &ended, 7);
+        let place = Place::new(Access::Symmetric, Access::Cone, ALTPORT);
+        assert_printed("symmetric_nat_on_this_side", DOCTOR, &place.probe(DOCTOR), 7);
+    });
+}
+
+/// Nobody finds a path: in the server's configuration, and to the words of bob's and alice's commands, stands what tells why.
+fn pathless(test: &str, (alice, bob): (Access, Access), further: &str, listen: &str, diagnose: &str) {
+    inside_with(&format!("networks::{test}"), &PROGRAMS, || {
+        let (command, ended) = Place::new(alice, bob, further).diagnose(listen, diagnose);
+        assert_printed(test, &command, &ended, 5);
+    });
+}
+
+const BOTH_SYMMETRIC: (Access, Access) = (Access::Symmetric, Access::Symmetric);
+
+#[test]
+fn symmetric_nats_on_both_sides() {
+    pathless("symmetric_nats_on_both_sides", BOTH_SYMMETRIC, ALTPORT, WITNESS, "");
+}
+
+#[test]
+fn symmetric_nats_on_both_sides_and_a_witness_of_each() {
+    pathless("symmetric_nats_on_both_sides_and_a_witness_of_each", BOTH_SYMMETRIC, "", WITNESS, WITNESS);
+}
+
+#[test]
+fn symmetric_nats_on_both_sides_and_the_other_sides_verdict() {
+    let with =
+        " --with nat1/203.0.113.1/yes/address-and-port-dependent/address-and-port-dependent/no/no/unknown";
+    pathless("symmetric_nats_on_both_sides_and_the_other_sides_verdict", BOTH_SYMMETRIC, ALTPORT, "", with);
+}
+
+#[test]
+fn symmetric_nats_on_both_sides_of_which_this_one_is_known() {
+    pathless("symmetric_nats_on_both_sides_of_which_this_one_is_known", BOTH_SYMMETRIC, ALTPORT, "", "");
+}
+
+#[test]
+fn symmetric_nats_on_both_sides_that_nobody_can_tell() {
+    pathless("symmetric_nats_on_both_sides_that_nobody_can_tell", BOTH_SYMMETRIC, "", "", "");
+}
+
+#[test]
+fn symmetric_nat_on_the_other_side_that_says_nothing() {
+    let test = "symmetric_nat_on_the_other_side_that_says_nothing";
+    pathless(test, (Access::Cone, Access::Symmetric), "", "", WITNESS);
+}
+
+#[test]
+fn network_of_the_other_side_lets_udp_pass_to_the_server_alone() {
+    let test = "network_of_the_other_side_lets_udp_pass_to_the_server_alone";
+    pathless(test, (Access::Cone, Access::Blocked), ALTPORT, WITNESS, "");
+}
+
+#[test]
+fn both_are_behind_one_nat_in_networks_apart() {
+    let test = "both_are_behind_one_nat_in_networks_apart";
+    pathless(test, (Access::Cone, Access::Isolated), "", "", "");
+}
+
+/// The witness is another server, at the provider of the unused access.
+#[test]
+fn this_network_lets_udp_pass_to_the_server_alone() {
+    let test = "this_network_lets_udp_pass_to_the_server_alone";
+    inside_with(&format!("networks::{test}"), &PROGRAMS, || {
+        let place = Place::new(Access::Blocked, Access::Cone, "");
+        let file = place.directory.path().join("second.yaml");
+        std::fs::write(&file, "localport: 1066\n").unwrap();
+        let second = [SERVER, "--config-file-path", file.to_str().unwrap()];
+        let mut second = place.lab.start("elsewhere-isp", second);
+        second.line_with("listening on ");
+        let (command, ended) = place.diagnose("", " --witness 198.51.100.254");
+        assert_printed(test, &command, &ended, 5);
     });
 }
 
 #[test]
 fn peer_that_is_well() {
     diagnosed("peer_that_is_well", (Access::Cone, Access::Cone), 0);
-}
-
-#[test]
-fn symmetric_nats_on_both_sides() {
-    diagnosed("symmetric_nats_on_both_sides", (Access::Symmetric, Access::Symmetric), 5);
 }
 
 #[test]
@@ -202,7 +269,7 @@ fn peer_has_ipv6_alone_and_this_host_has_it_not() {
 #[test]
 fn peer_has_gone_without_a_word() {
     inside_with("networks::peer_has_gone_without_a_word", &PROGRAMS, || {
-        let place = Place::new(Access::Cone, Access::Cone);
+        let place = Place::new(Access::Cone, Access::Cone, "");
         let mut listening = place.start("bob", &format!("listen 192.0.2.1 --id {BOB}"));
         listening.line_with("listening");
         place.lab.unplug("bob");

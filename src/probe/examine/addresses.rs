@@ -29,6 +29,11 @@ impl Addresses {
         Ok(Self { v4: first(true), v6: first(false) })
     }
 
+    /// Gives that of the same family as `other`.
+    pub(super) const fn like(self, other: SocketAddr) -> Option<SocketAddr> {
+        if other.is_ipv4() { self.v4 } else { self.v6 }
+    }
+
     pub(super) fn each(self) -> impl Iterator<Item = SocketAddr> {
         self.v4.into_iter().chain(self.v6)
     }

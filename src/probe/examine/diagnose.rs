@@ -1,20 +1,23 @@
 //! `roundtable-probe diagnose`: follows one call hop by hop, and says which hop it does not get beyond.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use roundtable_proto::client::FailReason;
 use roundtable_proto::identity::Identity;
-use roundtable_proto::seal::OpenError;
-use roundtable_proto::wire::{ErrorCode, PeerId};
+use roundtable_proto::nat::Verdict;
+use roundtable_proto::wire::PeerId;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::addresses::Addresses;
-use super::doctor;
-use super::reach;
+use super::callee::{Callee, Unsealed};
+use super::path::{self, Known};
 use super::sheet::{Fault, Finding, Sheet};
-use crate::client::{Call, Client, ClientError, Outcome, Registration};
+use super::{doctor, nat, reach};
+use crate::client::{Call, Client, ClientError, Options, Outcome, Registration};
+use crate::nat::second_place;
 use crate::probe::arguments::Diagnose;
 use crate::probe::failure::Failure;
 use crate::probe::identity::{self, Peer, Sealing};
@@ -23,6 +26,8 @@ use crate::probe::{session, target};
 
 /// For the registration.
 const REGISTRATION: Duration = Duration::from_secs(5);
+/// For finding out how this side's NAT behaves.
+const EXAMINATION: Duration = Duration::from_secs(6);
 /// What is offered unless a file is named.
 const OFFER: &[u8] = b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=roundtable-probe diagnose\r\nt=0 0\r\n";
 /// Beyond the server's own timeout: its notice comes first.
@@ -36,10 +41,15 @@ pub(in crate::probe) async fn run(report: &Report, diagnose: Diagnose) -> Result
         None => Bytes::from_static(OFFER),
     };
     let own = identity::own(report, diagnose.id, diagnose.key.as_deref())?;
+    let witness = match &diagnose.witness {
+        Some(witness) => Some(Addresses::of(witness).await?),
+        None => None,
+    };
     let sheet = Sheet::new(report);
     let peer = peer.identifier();
     sheet.note(address(peer, &servers));
-    if let Some(hop) = register(&sheet, &servers, own, peer).await {
+    let asked = Asked { own, peer, witness, other: diagnose.with };
+    if let Some(hop) = register(&sheet, &servers, &asked).await {
         hop.call(&sheet, offer).await;
         drop(timeout(Duration::from_millis(500), hop.client.unregister()).await);
     }
@@ -61,22 +71,33 @@ fn address(peer: PeerId, servers: &[String]) -> Finding {
     Finding::ok("address", text).with(json!({ "peer": peer.to_string(), "servers": servers }))
 }
 
+/// What the user has said.
+struct Asked {
+    own: Identity,
+    peer: PeerId,
+    witness: Option<Addresses>,
+    /// How the other side's NAT behaves.
+    other: Option<Verdict>,
+}
+
 /// Where the call is made.
 struct Hop {
     client: Client,
-    server: String,
-    at: std::net::SocketAddr,
-    own: PeerId,
-    peer: PeerId,
+    callee: Callee,
+    at: SocketAddr,
+    /// Whom else to ask how this side's NAT behaves.
+    witness: Option<SocketAddr>,
+    /// How the other side's does, if that is known.
+    other: Option<Verdict>,
     /// That an offer waits for its answer.
     patience: Duration,
 }
 
 /// Registers at the first server that answers and takes this client.
-async fn register(sheet: &Sheet<'_>, servers: &[String], own: Identity, peer: PeerId) -> Option<Hop> {
+async fn register(sheet: &Sheet<'_>, servers: &[String], asked: &Asked) -> Option<Hop> {
     let mut problems = Vec::new();
     for server in servers {
-        match register_at(sheet, server, &own, peer).await {
+        match register_at(sheet, server, asked).await {
             Ok(hop) => {
                 // That another server of the address is of no use is worth knowing, and stops nothing.
                 for problem in problems {
@@ -96,7 +117,32 @@ async fn register(sheet: &Sheet<'_>, servers: &[String], own: Identity, peer: Pe
     None
 }
 
-async fn register_at(sheet: &Sheet<'_>, server: &str, own: &Identity, peer: PeerId) -> Result<Hop, Finding> {
+async fn register_at(sheet: &Sheet<'_>, server: &str, asked: &Asked) -> Result<Hop, Finding> {
+    let reached = reach(sheet, server).await?;
+    let witness = match asked.witness {
+        Some(named) => named.like(reached),
+        // Who cannot be asked is of no use as a witness, and stops nothing.
+        None => second_place(reached).await.ok().flatten(),
+    };
+    let options = Options { witness, ..Options::new(reached, asked.own.clone()) };
+    let start = Instant::now();
+    let registered = session::registered_with(options, REGISTRATION, |_| {}).await;
+    let (client, _incoming, observed) = registered.map_err(|failure| doctor::refused(&failure))?;
+    let took = start.elapsed();
+    let own = asked.own.identifier();
+    let text = format!("registered at {server} as {own}, seen at {observed}, after {}", shown(took));
+    sheet.note(Finding::ok("registration", text).with(json!({ "took_ms": millis(took) })));
+    let mut patience = MARGIN;
+    if let Registration::Registered { timeout, .. } = client.registration() {
+        patience += timeout;
+    }
+    let sealing = Sealing::between(own, asked.peer);
+    let callee = Callee { peer: asked.peer, server: server.to_owned(), sealing };
+    Ok(Hop { client, callee, at: reached, witness, other: asked.other, patience })
+}
+
+/// Finds the first address of the server that answers.
+async fn reach(sheet: &Sheet<'_>, server: &str) -> Result<SocketAddr, Finding> {
     let addresses = Addresses::of(server).await.map_err(|failure| {
         Finding::failed(
             "server",
@@ -105,227 +151,78 @@ async fn register_at(sheet: &Sheet<'_>, server: &str, own: &Identity, peer: Peer
             "check the name, and this machine's name servers",
         )
     })?;
-    let (mut reached, mut failed) = (None, None);
+    let mut failed = None;
     for address in addresses.each() {
         let one = reach::reach(address).await;
         let finding = reach::judge(&one);
         if one.answered() {
             sheet.note(finding);
-            reached = Some(address);
-            break;
+            return Ok(address);
         }
         // That this machine lacks a family is no cause where the other one has a worse one.
         if failed.is_none() || !one.has_no_route() {
             failed = Some(finding);
         }
     }
-    let Some(reached) = reached else {
-        return Err(
-            failed.unwrap_or_else(|| Finding::failed("server", Fault::Name, "no address", "check the name"))
-        );
-    };
-    let start = Instant::now();
-    let registered = session::registered(reached, own.clone(), REGISTRATION).await;
-    let (client, _incoming, observed) = registered.map_err(|failure| doctor::refused(&failure))?;
-    let took = start.elapsed();
-    let text =
-        format!("registered at {server} as {}, seen at {observed}, after {}", own.identifier(), shown(took));
-    sheet.note(Finding::ok("registration", text).with(json!({ "took_ms": millis(took) })));
-    let mut patience = MARGIN;
-    if let Registration::Registered { timeout, .. } = client.registration() {
-        patience += timeout;
-    }
-    Ok(Hop { client, server: server.to_owned(), at: reached, own: own.identifier(), peer, patience })
+    Err(failed.unwrap_or_else(|| Finding::failed("server", Fault::Name, "no address", "check the name")))
 }
 
 impl Hop {
     /// Offers, and follows what becomes of it.
     async fn call(&self, sheet: &Sheet<'_>, offer: Bytes) {
-        let sealing = Sealing::between(self.own, self.peer);
+        let Self { callee, .. } = self;
         let start = Instant::now();
-        let mut call = match self.client.call(self.peer, offer.clone()).await {
+        let mut call = match self.client.call(callee.peer, offer.clone()).await {
             Ok(call) => call,
-            Err(error) => {
-                let failure = Failure::call(self.peer, sealing, error);
-                sheet.note(Finding::failed("offer", Fault::Call, failure.to_string(), "see the reason"));
-                return;
-            }
+            Err(error) => return sheet.note(callee.not_offered(error)),
         };
-        let delivered = timeout(self.patience, call.delivered()).await;
-        match delivered {
-            Ok(Ok(())) => sheet.note(self.arrived(offer.len(), start.elapsed(), sealing)),
-            Ok(Err(error)) => return sheet.note(self.not_arrived(error, sealing)),
-            Err(_) => {
-                return sheet.note(self.not_arrived(ClientError::Failed(FailReason::NoAnswer), sealing));
-            }
+        let in_time = ClientError::Failed(FailReason::NoAnswer);
+        match timeout(self.patience, call.delivered()).await.unwrap_or(Err(in_time)) {
+            Ok(()) => sheet.note(callee.has_it(offer.len(), start.elapsed())),
+            Err(error) => return sheet.note(callee.has_it_not(error)),
         }
         let outcome = match timeout(self.patience, call.outcome()).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) => {
-                let failure = Failure::call(self.peer, sealing, error);
-                sheet.note(Finding::failed("answer", Fault::Call, failure.to_string(), "try again"));
-                return;
-            }
-            Err(_) => Outcome::Failed(FailReason::NoAnswer),
+            Ok(Err(_)) | Err(_) => Outcome::Failed(FailReason::NoAnswer),
         };
-        if self.answered(sheet, &outcome, start.elapsed(), sealing, offer).await {
-            self.punch(sheet, &mut call).await;
-        }
-    }
-
-    fn arrived(&self, bytes: usize, took: Duration, sealing: Sealing) -> Finding {
-        let (peer, server) = (self.peer, &self.server);
-        let took_ms = millis(took);
-        let text = format!(
-            "{peer} is registered at {server} (since when, the server tells nobody) and has acknowledged all of an offer of \
-             {bytes} bytes, {sealing}, after {}: it rings",
-            shown(took)
-        );
-        Finding::ok("offer", text).with(json!({ "took_ms": took_ms, "sealed": sealing.is_sealed() }))
-    }
-
-    fn not_arrived(&self, error: ClientError, sealing: Sealing) -> Finding {
-        let (peer, server) = (self.peer, &self.server);
-        if error == ClientError::Failed(FailReason::Refused(ErrorCode::PeerUnknown)) {
-            return Finding::failed(
-                "peer",
-                Fault::Call,
-                format!(
-                    "{peer} is not registered at {server} (whether it ever was, the server tells nobody)"
-                ),
-                "start its client; let it use this very server; where versions differ it cannot register: have doctor \
-                 run there",
-            );
-        }
-        let is_silence = [FailReason::Timeout, FailReason::NoAnswer, FailReason::ServerSilent]
-            .into_iter()
-            .any(|reason| error == ClientError::Failed(reason));
-        if is_silence {
-            return Finding::failed(
-                "peer",
-                Fault::Call,
-                format!(
-                    "{peer} is registered at {server}, which passed the offer on, but nothing came back: it stopped \
-                     between the server and the peer"
-                ),
-                "the peer has gone within the last minute, its NAT has forgotten it, or a firewall on its side stops \
-                 UDP: have doctor run there",
-            );
-        }
-        let failure = Failure::call(peer, sealing, error);
-        Finding::failed("offer", Fault::Call, failure.to_string(), "see the reason")
-    }
-
-    /// Says what became of an offer that arrived; tells whether it was answered.
-    async fn answered(
-        &self,
-        sheet: &Sheet<'_>,
-        outcome: &Outcome,
-        took: Duration,
-        sealing: Sealing,
-        offer: Bytes,
-    ) -> bool {
-        let peer = self.peer;
-        let finding = match outcome {
-            Outcome::Answered(answer) => {
-                let from = answer.observed.map_or_else(|| "none".to_owned(), |address| address.to_string());
-                let text = format!(
-                    "answered with {} bytes after {}, by a peer that the server sees at {from}",
-                    answer.blob.len(),
-                    shown(took)
-                );
-                let details = json!({ "took_ms": millis(took), "observed": from });
-                sheet.note(Finding::ok("answer", text).with(details));
-                return true;
-            }
-            Outcome::Declined => Finding::failed(
-                "answer",
-                Fault::Declined,
-                format!("{peer} declined"),
-                "all works up to here: the other side said no",
-            ),
-            Outcome::Failed(FailReason::Sealed(OpenError::Version { found })) => Finding::failed(
-                "version",
-                Fault::Call,
-                format!(
-                    "{peer} seals in version {found}, which this probe does not know: it is of another version"
-                ),
-                "bring both sides to the same version",
-            ),
-            Outcome::Failed(FailReason::Timeout | FailReason::NoAnswer) => {
-                let rings_unsealed = sealing.is_sealed() && self.is_answered_unsealed(offer).await;
-                if rings_unsealed { self.clocks() } else { self.unanswered(sealing) }
-            }
-            Outcome::Failed(reason) => {
-                let failure = Failure::call(peer, sealing, ClientError::Failed(*reason));
-                Finding::failed("answer", Fault::Call, failure.to_string(), "see the reason")
-            }
-            Outcome::AnswerDelivered | Outcome::Yielded { .. } => Finding::warning(
-                "answer",
-                format!("{peer} was calling at the same moment"),
-                "that call goes on; try again later",
-            ),
+        let took = start.elapsed();
+        let unsealed = if callee.may_not_open_it(&outcome) {
+            self.ring_unsealed(offer).await
+        } else {
+            Unsealed::NotTried
         };
-        sheet.note(finding);
-        false
+        sheet.note(callee.outcome(&outcome, took, unsealed));
+        if let Outcome::Answered(answer) = outcome {
+            self.punch(sheet, &mut call, answer.observed).await;
+        }
     }
 
-    fn unanswered(&self, sealing: Sealing) -> Finding {
-        let more =
-            if sealing.is_sealed() { "; an offer that was not sealed was not answered either" } else { "" };
-        Finding::failed(
-            "answer",
-            Fault::Call,
-            format!(
-                "{} has the offer but did not answer it in time: nobody picks up, or its program hangs{more}",
-                self.peer
-            ),
-            "look at the other side's program",
-        )
-    }
-
-    fn clocks(&self) -> Finding {
-        Finding::failed(
-            "clock",
-            Fault::Call,
-            format!(
-                "{} answers an offer that is not sealed, but not a sealed one: the two clocks are more than 300 s apart",
-                self.peer
-            ),
-            "compare both machines' dates (date -u), and set the wrong one (timedatectl set-ntp true)",
-        )
-    }
-
-    /// Rings once more without a key: whoever refuses only what is sealed has another date.
-    async fn is_answered_unsealed(&self, offer: Bytes) -> bool {
-        let Ok(own) = identity::random() else { return false };
+    /// Rings once more without a key.
+    async fn ring_unsealed(&self, offer: Bytes) -> Unsealed {
+        let Ok(own) = identity::random() else { return Unsealed::NotTried };
         let Ok((client, _incoming, _)) = session::registered(self.at, own.into(), REGISTRATION).await else {
-            return false;
+            return Unsealed::NotTried;
         };
-        let Ok(mut call) = client.call(self.peer, offer).await else { return false };
+        let Ok(mut call) = client.call(self.callee.peer, offer).await else { return Unsealed::NotTried };
         let outcome = timeout(self.patience, call.outcome()).await;
         drop(timeout(Duration::from_millis(500), client.unregister()).await);
-        matches!(outcome, Ok(Ok(Outcome::Answered(_) | Outcome::Declined)))
+        match outcome {
+            Ok(Ok(Outcome::Answered(_) | Outcome::Declined)) => Unsealed::Answered,
+            Ok(_) | Err(_) => Unsealed::Unanswered,
+        }
     }
 
-    async fn punch(&self, sheet: &Sheet<'_>, call: &mut Call) {
-        let finding = match call.punch().await {
-            Ok(path) => {
-                let kind = path.kind.name();
-                let text =
-                    format!("a direct path to {} ({kind}), round trip {}", path.peer, shown(path.round_trip));
-                let details = json!({
-                    "peer": path.peer.to_string(), "kind": kind, "round_trip_ms": millis(path.round_trip),
-                });
-                Finding::ok("path", text).with(details)
-            }
-            Err(error) => Finding::failed(
-                "path",
-                Fault::Call,
-                Failure::call(self.peer, Sealing::between(self.own, self.peer), error).to_string(),
-                "offer and answer pass, media does not: use a TURN relay, or change the network of one side",
-            ),
+    async fn punch(&self, sheet: &Sheet<'_>, call: &mut Call, peer: Option<SocketAddr>) {
+        let error = match call.punch().await {
+            Ok(path) => return sheet.note(path::found(&path)),
+            Err(error) => error,
         };
-        sheet.note(finding);
+        let own = if path::leaves_open(error) {
+            nat::behaviour(self.at, self.witness, Instant::now() + EXAMINATION).await
+        } else {
+            None
+        };
+        let known = Known { peer, own, other: self.other };
+        sheet.note(path::none(self.callee.peer, self.callee.sealing, error, &known));
     }
 }

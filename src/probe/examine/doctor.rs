@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::addresses::{Addresses, family};
-use super::reach::{self, Reach};
+use super::reach::{self, Reach, SAME_VERSION};
 use super::sheet::{Fault, Finding, Sheet, Verdict};
 use super::visitor::new_key;
 use super::{call, mtu, nat};
@@ -166,9 +166,12 @@ async fn examine(sheet: &Sheet<'_>, reached: &[Reach], own: Identity, until: Ins
         Some(reach) => Some(mtu::examine(reach.server, reach.share(), until - CALL).await),
         None => None,
     };
-    let (one, other, mapping) =
-        tokio::join!(lengths(reached.first()), lengths(reached.get(1)), nat::examine(best.server));
-    sheet.note(mapping);
+    let (one, other, behaviour) = tokio::join!(
+        lengths(reached.first()),
+        lengths(reached.get(1)),
+        nat::behaviour(best.server, None, until - CALL)
+    );
+    sheet.note(nat::judge(behaviour.as_ref()));
     for (finding, refusal) in one.into_iter().chain(other) {
         sheet.note(finding);
         limits.extend(refusal);
@@ -215,21 +218,31 @@ pub(super) fn refused(failure: &Failure) -> Finding {
 
 /// Says what to do about a refused registration.
 fn advice(code: RefusalCode) -> &'static str {
-    let is = |known: ErrorCode| code == RefusalCode::Known(known);
-    if is(ErrorCode::IdentifierTaken) {
-        "end the other client that holds it, wait a minute if it has gone, or use a key (--key FILE), which nobody can take"
-    } else if is(ErrorCode::IdentifierRefused) {
-        "use a key: --key FILE"
-    } else if is(ErrorCode::ServerFull) {
-        "the operator may raise maxpeers; or use another server"
-    } else if is(ErrorCode::RateLimited) {
-        "wait; where many share one address the operator may raise registerrate and registertotal"
-    } else if is(ErrorCode::WrongServer) {
-        "the operator has to set publicaddress to what clients call the server"
-    } else if is(ErrorCode::BadSignature) {
-        "something between changes registrations, or the key file is not of this program"
-    } else {
-        "see the reason: it names what to change, here or at the server"
+    let RefusalCode::Known(code) = code else { return "bring this probe to the version of the server" };
+    match code {
+        ErrorCode::Version => SAME_VERSION,
+        ErrorCode::IdentifierTaken => {
+            "end the other client that holds it, wait a minute if it has gone, or use a key (--key FILE), which nobody can take"
+        }
+        ErrorCode::IdentifierRefused => "use a key: --key FILE",
+        ErrorCode::ServerFull => "the operator may raise maxpeers; or use another server",
+        ErrorCode::RateLimited => {
+            "wait; where many share one address the operator may raise registerrate and registertotal"
+        }
+        ErrorCode::WrongServer => "the operator has to set publicaddress to what clients call the server",
+        ErrorCode::BadSignature => {
+            "something between changes registrations, or the key file is not of this program"
+        }
+        ErrorCode::Malformed
+        | ErrorCode::UnknownKind
+        | ErrorCode::PeerUnknown
+        | ErrorCode::OfferUnknown
+        | ErrorCode::OfferConflict
+        | ErrorCode::NotPermitted
+        | ErrorCode::TooManyOffers
+        | ErrorCode::BlobTooLarge
+        | ErrorCode::Timeout
+        | ErrorCode::OfferToSelf => "a server does not answer so: is it one of this protocol?",
     }
 }
 

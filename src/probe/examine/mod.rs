@@ -3,11 +3,13 @@
 
 mod addresses;
 mod call;
+mod callee;
 mod diagnose;
 mod doctor;
 mod hops;
 mod mtu;
 mod nat;
+mod path;
 mod reach;
 mod sheet;
 mod visitor;

@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_millis(1200);
 /// For the host to answer by TCP.
 const TCP_PATIENCE: Duration = Duration::from_millis(800);
 
+/// What to do where versions differ.
+pub(super) const SAME_VERSION: &str = "bring server and clients to the same version";
+
 /// What 20 PINGs brought.
 #[derive(Debug)]
 pub(super) struct Reach {
@@ -178,7 +181,7 @@ pub(super) fn judge(reach: &Reach) -> Finding {
             "version",
             Fault::Refusal,
             format!("{server} speaks version {version} of the protocol, this probe {VERSION}"),
-            "bring server and clients to the same version",
+            SAME_VERSION,
         )
     } else if let (Some(median), Some(most)) = (median(&reach.round_trips), reach.round_trips.iter().max()) {
         judge_loss(reach, median, *most)

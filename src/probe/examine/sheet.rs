@@ -1,6 +1,7 @@
 //! The findings of an examination, in order, and the worst of them.
 
 use std::cell::RefCell;
+use std::fmt;
 
 use serde_json::{Map, Value};
 
@@ -81,6 +82,17 @@ impl Finding {
     }
 }
 
+/// As people read it.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<8} {:<12} {}", self.verdict.name(), self.step, self.text)?;
+        match &self.advice {
+            Some(advice) => write!(f, "\n{:<21} -> {advice}", ""),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What has been found so far.
 pub(super) struct Sheet<'a> {
     report: &'a Report,
@@ -102,11 +114,7 @@ impl<'a> Sheet<'a> {
         fields.insert("text".to_owned(), text.as_str().into());
         fields.insert("advice".to_owned(), advice.as_deref().into());
         fields.insert("details".to_owned(), details.clone());
-        let mut shown = format!("{:<8} {step:<12} {text}", verdict.name());
-        if let Some(advice) = advice {
-            shown += &format!("\n{:<21} -> {advice}", "");
-        }
-        self.report.fact("step", Value::Object(fields), &shown);
+        self.report.fact("step", Value::Object(fields), &finding.to_string());
         let mut worst = self.worst.borrow_mut();
         if worst.as_ref().is_none_or(|worst| *verdict > worst.verdict) {
             *worst = Some(finding);

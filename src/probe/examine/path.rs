@@ -1,0 +1,212 @@
+//! Why two peers find no direct path, from all that this side knows. Judges; knows nothing of sockets.
+
+use std::net::SocketAddr;
+
+use roundtable_proto::client::FailReason;
+use roundtable_proto::nat::{Behaviour, Filtering, Forecast, Mapping, Side, Verdict, Why};
+use roundtable_proto::wire::PeerId;
+use serde_json::json;
+
+use super::sheet::{Fault, Finding};
+use crate::client::{ClientError, PunchedPath};
+use crate::probe::failure::Failure;
+use crate::probe::identity::Sealing;
+use crate::probe::nat::reason_of;
+use crate::probe::report::{millis, shown};
+
+/// Beside why punching has failed.
+pub(super) struct Known {
+    /// Where the server sees the peer.
+    pub(super) peer: Option<SocketAddr>,
+    /// How this side's NAT behaves, where the server or another one could tell.
+    pub(super) own: Option<Behaviour>,
+    /// What was found out on the other side.
+    pub(super) other: Option<Verdict>,
+}
+
+/// A cause, and what to do about it.
+struct Cause {
+    text: String,
+    advice: String,
+}
+
+impl Cause {
+    fn new(text: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { text: text.into(), advice: advice.into() }
+    }
+}
+
+/// Says which path there is.
+pub(super) fn found(path: &PunchedPath) -> Finding {
+    let kind = path.kind.name();
+    let text = format!("a direct path to {} ({kind}), round trip {}", path.peer, shown(path.round_trip));
+    Finding::ok("path", text).with(json!({
+        "peer": path.peer.to_string(), "kind": kind, "round_trip_ms": millis(path.round_trip),
+    }))
+}
+
+/// Tells whether how this side's NAT behaves would say more than the reason does.
+pub(super) fn leaves_open(error: ClientError) -> bool {
+    matches!(error, ClientError::Failed(FailReason::NoPath | FailReason::UdpBlocked))
+}
+
+/// Says why there is none.
+pub(super) fn none(peer: PeerId, sealing: Sealing, error: ClientError, known: &Known) -> Finding {
+    let Cause { text, advice } = match error {
+        ClientError::Failed(reason) => cause(reason, known),
+        ClientError::Ended
+        | ClientError::Offer(_)
+        | ClientError::Call(_)
+        | ClientError::Declined
+        | ClientError::Yielded
+        | ClientError::Refused(_)
+        | ClientError::Socket(_) => Cause::new(Failure::call(peer, sealing, error).to_string(), "try again"),
+    };
+    let own = known.own.map(|own| Verdict::Seen(own).to_string());
+    Finding::failed("path", Fault::Call, format!("no direct path: {text}"), advice)
+        .with(json!({ "nat": own }))
+}
+
+fn cause(reason: FailReason, known: &Known) -> Cause {
+    let elsewhere = "use a TURN relay, or another network on";
+    match reason {
+        FailReason::NoPath => from_verdicts(known),
+        FailReason::UdpBlocked if is_shut_here(known) => shut_here(),
+        FailReason::UdpBlocked => blocked(),
+        FailReason::BothSymmetric => Cause::new(reason.to_string(), format!("{elsewhere} one side")),
+        FailReason::SymmetricHere => Cause::new(reason.to_string(), format!("{elsewhere} this side")),
+        FailReason::SymmetricThere => Cause::new(reason.to_string(), format!("{elsewhere} the other side")),
+        FailReason::SameNat => same_nat(),
+        FailReason::NoCommonFamily => Cause::new(
+            reason.to_string(),
+            "use a TURN relay that has both, or give one side the other's family",
+        ),
+        FailReason::PeerGone => Cause::new(
+            format!("{reason} since it answered"),
+            "its program has ended or its network has gone: look there, and try again",
+        ),
+        FailReason::ServerSilent | FailReason::Unregistered => Cause::new(
+            format!("{reason}, and so neither was told to start"),
+            "the way to the server has broken down meanwhile, or the server has: run doctor here",
+        ),
+        FailReason::Refused(_)
+        | FailReason::RefusedUnknown(_)
+        | FailReason::Timeout
+        | FailReason::NoAnswer
+        | FailReason::NotAcknowledged
+        | FailReason::Damaged
+        | FailReason::Sealed(_)
+        | FailReason::Superseded
+        | FailReason::CallOver => Cause::new(reason.to_string(), "try again"),
+    }
+}
+
+/// No probe came through, and the two peers could not tell each other why.
+fn from_verdicts(known: &Known) -> Cause {
+    let Some(own) = known.own else { return unknown() };
+    if is_shut_here(known) {
+        return shut_here();
+    }
+    if let Some(other) = &known.other {
+        return from_both(&own, other);
+    }
+    if own.is_translated
+        && known.peer.is_some_and(|peer| peer.ip() == own.public)
+        && own.hairpin != Some(true)
+    {
+        return same_nat();
+    }
+    from_own(&own)
+}
+
+/// What this side's NAT does is known, and of the other's nothing.
+fn from_own(own: &Behaviour) -> Cause {
+    let ask =
+        "for the other side's part, name here as --with VERDICT what roundtable-probe nat SERVER says there";
+    // Only a witness tells that UDP passes to others than the server.
+    let firewall = if own.elsewhere == Some(true) { "there" } else { "on either side" };
+    match (own.mapping, own.filtering) {
+        (None, _) => unknown(),
+        (Some(Mapping::AddressDependent | Mapping::AddressAndPortDependent), _) => Cause::new(
+            "this side's NAT gives each destination another port, and the other side does not let in what it cannot foresee",
+            format!("use a TURN relay, or another network on this side; {ask}"),
+        ),
+        (Some(Mapping::EndpointIndependent), Some(Filtering::EndpointIndependent)) => Cause::new(
+            "this side is open to everybody, so a firewall on the other side stops UDP to all but the server",
+            "let UDP pass there, or use a TURN relay",
+        ),
+        (
+            Some(Mapping::EndpointIndependent),
+            None | Some(Filtering::AddressDependent | Filtering::AddressAndPortDependent),
+        ) => {
+            let seen = if own.is_translated {
+                "this side's NAT shows everybody the same port"
+            } else {
+                "this side has no NAT"
+            };
+            Cause::new(
+                format!(
+                    "{seen}, so that cannot be all: the other side's NAT gives each destination another port, or a firewall \
+                     {firewall} stops UDP"
+                ),
+                format!("use a TURN relay, or another network on the other side; {ask}"),
+            )
+        }
+    }
+}
+
+/// What both NATs do is known.
+fn from_both(own: &Behaviour, other: &Verdict) -> Cause {
+    match Verdict::Seen(*own).forecast(other) {
+        Forecast::Direct | Forecast::DirectIfStarts(_) => blocked(),
+        Forecast::OnLocalNetwork => same_nat(),
+        Forecast::Unknown(Side::This | Side::Other) => from_own(own),
+        Forecast::RelayNeeded(why) => {
+            let side = match why {
+                Why::NoUdp(Side::This) | Why::UdpToServerOnly(Side::This) | Why::PortUnknown(Side::This) => {
+                    "this side"
+                }
+                Why::NoUdp(Side::Other)
+                | Why::UdpToServerOnly(Side::Other)
+                | Why::PortUnknown(Side::Other) => "the other side",
+                Why::NoCommonFamily | Why::BothPortsUnknown => "one side",
+            };
+            Cause::new(reason_of(why), format!("use a TURN relay, or another network on {side}"))
+        }
+    }
+}
+
+/// Nothing is known of either.
+fn unknown() -> Cause {
+    Cause::new(
+        "no probe was answered: the NATs may give each destination another port, or a firewall on either side stops UDP",
+        "use a TURN relay; for the cause run it again with --witness HOST (another address of the server, or any STUN \
+         server), or have the operator set altport",
+    )
+}
+
+fn is_shut_here(known: &Known) -> bool {
+    known.own.is_some_and(|own| own.elsewhere == Some(false))
+}
+
+fn shut_here() -> Cause {
+    Cause::new(
+        "this side's network lets UDP pass to the server, and to the witness not",
+        "let UDP pass here, or use a TURN relay; if the witness is not well, name another one",
+    )
+}
+
+fn blocked() -> Cause {
+    Cause::new(
+        "both NATs would allow one, so a firewall on either side stops UDP between the two",
+        "let UDP pass at both sides' firewalls, or use a TURN relay; roundtable-probe nat SERVER --second HOST tells on \
+         either side whether UDP passes to others than the server",
+    )
+}
+
+fn same_nat() -> Cause {
+    Cause::new(
+        "both are behind one NAT, which does not let them meet outside, in networks that do not reach each other",
+        "connect both to one local network, switch on hairpinning (NAT loopback) in the router, or use a TURN relay",
+    )
+}

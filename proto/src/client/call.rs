@@ -15,6 +15,7 @@ use super::hosts;
 use super::link::Link;
 use super::output::Output;
 use super::paths::Paths;
+use super::progress::{Arriving, Progress};
 use super::punch::Punch;
 use super::rtt::Rtt;
 use super::sealing::{Seal, Sealing};
@@ -38,6 +39,8 @@ pub(super) struct Call {
     pub(super) spoken: Spoken,
     pub(super) heard: Heard,
     pub(super) punch: Punch,
+    /// What the application was last told of offer and answer.
+    told: Option<Progress>,
     /// What probes are proved by, once the answer is given or taken: before, nobody is probed.
     secret: Option<ProbeSecret>,
     /// Whether the other peer has been told this host's own addresses.
@@ -117,12 +120,30 @@ impl Call {
             spoken: Spoken::new(),
             heard: Heard::new(),
             punch: Punch::Idle,
+            told: None,
             secret: None,
             hosts_told: false,
             peer_mapping: None,
             told_mapping: None,
             peer_hosts: None,
         }
+    }
+
+    /// Returns how far offer or answer have come, unless the application has been told that.
+    pub(super) fn poll_progress(&mut self) -> Option<Progress> {
+        let progress = match &self.role {
+            Role::Caller(caller) => caller.progress(),
+            Role::Callee(callee) => callee.progress(),
+        };
+        let news = progress.filter(|_| progress != self.told)?;
+        self.told = progress;
+        Some(news)
+    }
+
+    /// Returns how far an offer of the other peer's has come that the application does not know of.
+    pub(super) fn arriving(&self) -> Option<Arriving> {
+        let Role::Callee(callee) = &self.role else { return None };
+        Some(Arriving { offer: self.offer, from: self.peer, progress: callee.arriving()? })
     }
 
     /// Answers an offer of the other peer's; an empty blob declines it.

@@ -5,6 +5,7 @@ use super::event::CallError;
 use super::flight::Turn;
 use super::incoming::{Incoming, Taken};
 use super::outgoing::{Outgoing, Route};
+use super::progress::{Progress, Transfer};
 use super::rtt::Rtt;
 use crate::Instant;
 use crate::wire::{Arrived, BlobKind, Relayed, RelayedHead};
@@ -84,6 +85,23 @@ impl Callee {
         match self.phase {
             Phase::Receiving | Phase::Waiting => true,
             Phase::Answering { .. } | Phase::Delivered { .. } => false,
+        }
+    }
+
+    /// Says how far the offer has come, as long as the application does not know of it.
+    pub(super) fn arriving(&self) -> Option<Progress> {
+        match self.phase {
+            Phase::Receiving => self.offer.progress(Transfer::Offer),
+            Phase::Waiting | Phase::Answering { .. } | Phase::Delivered { .. } => None,
+        }
+    }
+
+    /// Says how far the answer has come.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        match &self.phase {
+            Phase::Receiving | Phase::Waiting => None,
+            Phase::Answering { answer, .. } => answer.progress(Transfer::Answer),
+            Phase::Delivered { answer, .. } => answer.delivered(Transfer::Answer),
         }
     }
 

@@ -5,6 +5,7 @@ use super::counters::DropReason;
 use super::flight::Turn;
 use super::incoming::{Incoming, Taken};
 use super::outgoing::{Outgoing, Route};
+use super::progress::{Progress, Transfer};
 use super::rtt::Rtt;
 use crate::Instant;
 use crate::wire::{Arrived, BlobKind, OfferId, Relayed};
@@ -72,6 +73,17 @@ impl Caller {
     /// Tells whether no fragment has been sent yet.
     pub(super) fn is_unsent(&self) -> bool {
         self.offer.flight.is_unsent()
+    }
+
+    /// Says how far the offer has come, and once an answer of several fragments comes, how far that has. Who answers has the
+    /// offer.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        match &self.phase {
+            Phase::Sending | Phase::Ringing => self.offer.progress(Transfer::Offer),
+            Phase::Receiving(answer) | Phase::Answered { answer, .. } => {
+                answer.progress(Transfer::Answer).or_else(|| self.offer.delivered(Transfer::Offer))
+            }
+        }
     }
 
     /// Takes an acknowledgement of the offer. Returns whether it completed it.

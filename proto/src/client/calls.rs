@@ -9,6 +9,7 @@ use super::constants::{CALLS_MAX, INCOMING_CALLS_MAX, REASSEMBLIES_MAX, REASSEMB
 use super::counters::DropReason;
 use super::event::{Event, FailReason, OfferError};
 use super::finished::{Finished, Past};
+use super::progress::{Arriving, Progress};
 use super::sealing::Seal;
 use super::sending::Sent;
 use crate::Instant;
@@ -20,11 +21,13 @@ pub(super) struct Calls {
     identifier: PeerId,
     open: BTreeMap<OfferId, Call>,
     finished: Finished,
+    /// The offers on their way in that the application was last told of.
+    arriving: Vec<Arriving>,
 }
 
 impl Calls {
     pub(super) fn new(identifier: PeerId) -> Self {
-        Self { identifier, open: BTreeMap::new(), finished: Finished::default() }
+        Self { identifier, open: BTreeMap::new(), finished: Finished::default(), arriving: Vec::new() }
     }
 
     /// Starts a call of this client's own.
@@ -240,6 +243,22 @@ impl Calls {
     /// Returns the datagram to send now, and takes it as sent.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Sent> {
         self.open.values_mut().find_map(|call| call.poll(cx))
+    }
+
+    /// Returns a call whose offer or answer has come farther than was last told.
+    pub(super) fn poll_progress(&mut self) -> Option<(OfferId, Progress)> {
+        self.open.values_mut().find_map(|call| Some((call.offer, call.poll_progress()?)))
+    }
+
+    /// Returns the offers on their way in, if these are not what was last told.
+    pub(super) fn poll_arriving(&mut self) -> Option<&[Arriving]> {
+        let arriving = self.open.values().filter_map(Call::arriving);
+        if arriving.clone().eq(self.arriving.iter().copied()) {
+            return None;
+        }
+        self.arriving.clear();
+        self.arriving.extend(arriving);
+        Some(&self.arriving)
     }
 
     /// Returns the moments at which there will be something to do.

@@ -73,6 +73,17 @@ impl Flight {
         self.pieces.iter().all(|piece| matches!(piece, Piece::Arrived { .. }))
     }
 
+    /// Returns the bitmap of what has been acknowledged.
+    pub(super) fn arrived(&self) -> Arrived {
+        let mut arrived = Arrived::default();
+        for (index, piece) in (0..).zip(&self.pieces) {
+            if matches!(piece, Piece::Arrived { .. }) {
+                arrived.insert(index);
+            }
+        }
+        arrived
+    }
+
     /// Tells whether nothing has been sent yet.
     pub(super) fn is_unsent(&self) -> bool {
         self.transmissions == 0

@@ -2,6 +2,7 @@
 
 use super::ack::{AckTimer, Missing};
 use super::constants::ACK_EVERY;
+use super::progress::{Progress, Transfer};
 use crate::Instant;
 use crate::wire::{Arrived, Digest, Relayed, RelayedHead, fragment_count, fragment_range};
 
@@ -101,6 +102,11 @@ impl Incoming {
         if !self.is_whole() && self.arrived().count() > 0 {
             self.ack.at_once(now);
         }
+    }
+
+    /// Says how much of it has arrived.
+    pub(super) fn progress(&self, transfer: Transfer) -> Option<Progress> {
+        Progress::new(transfer, self.length as usize, self.arrived())
     }
 
     /// Returns the bitmap of what has arrived.

@@ -24,6 +24,7 @@ mod outgoing;
 mod output;
 mod paths;
 mod ping;
+mod progress;
 mod punch;
 mod refusal;
 mod registration;
@@ -40,6 +41,7 @@ pub use counters::{Counters, DropReason};
 pub use event::{CallError, Event, FailReason, OfferError, PathKind, RefusalCode};
 pub use hosts::HOSTS_MARK;
 pub use output::Transmit;
+pub use progress::{Arriving, Progress, Transfer};
 pub use witness::Mapping;
 
 use self::call::{Call, Context};
@@ -171,6 +173,21 @@ impl Client {
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.out.poll_event()
+    }
+
+    /// Returns how far the offer or answer of a call has come, where that is not what was last returned for it: the latest
+    /// alone, however much has happened since. Who never asks misses nothing else, and nothing is kept for him.
+    ///
+    /// Blobs of one fragment make no progress. Of an offer that comes in, see [`poll_arriving`](Self::poll_arriving).
+    pub fn poll_progress(&mut self) -> Option<(OfferId, Progress)> {
+        self.calls.poll_progress()
+    }
+
+    /// Returns all offers of more than one fragment of which a part has arrived, where these are not what was last
+    /// returned: at most [`REASSEMBLIES_MAX`], in the order of their ids. One that is not there any more has arrived, and there
+    /// was an event; or it has come to nothing without one.
+    pub fn poll_arriving(&mut self) -> Option<&[Arriving]> {
+        self.calls.poll_arriving()
     }
 
     /// Returns when to call [`handle_timeout`](Self::handle_timeout), once the output has been drained.

@@ -1,6 +1,7 @@
 //! A blob that is being sent in fragments. Knows nothing of calls. SPEC 7
 
 use super::flight::Flight;
+use super::progress::{Progress, Transfer};
 use crate::wire::{BlobKind, Digest, Fragment, FragmentHead, Frame, OfferId, PeerId, Session, Zeros};
 use crate::wire::{fragment_count, fragment_range};
 
@@ -34,6 +35,16 @@ impl Outgoing {
     pub(super) fn last(&self) -> u8 {
         // There are 1 to 64 fragments.
         (fragment_count(self.blob.len()) - 1) as u8
+    }
+
+    /// Says how much of it has been acknowledged.
+    pub(super) fn progress(&self, transfer: Transfer) -> Option<Progress> {
+        Progress::new(transfer, self.blob.len(), self.flight.arrived())
+    }
+
+    /// Says that the other peer has all of it, whatever was acknowledged.
+    pub(super) fn delivered(&self, transfer: Transfer) -> Option<Progress> {
+        Progress::whole(transfer, self.blob.len())
     }
 
     /// Returns the datagram of fragment `index`.

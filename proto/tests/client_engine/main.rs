@@ -13,6 +13,7 @@ mod chaos;
 mod glare;
 mod pair;
 mod paths;
+mod progress;
 mod punching;
 mod refused;
 mod registering;

@@ -8,7 +8,11 @@ mod calls;
 mod crowd;
 #[path = "loopback/failures.rs"]
 mod failures;
+#[path = "restart/link.rs"]
+mod link;
 #[path = "loopback/network.rs"]
 mod network;
+#[path = "loopback/progress.rs"]
+mod progress;
 #[path = "loopback/rig.rs"]
 mod rig;

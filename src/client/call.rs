@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roundtable_proto::client::{FailReason, PathKind};
+use roundtable_proto::client::{FailReason, PathKind, Progress};
 use roundtable_proto::wire::{OfferId, PeerId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::ClientError;
 use super::task::Command;
+use super::{ClientError, Latest};
 
 /// One call, on either side. A direct path is kept as long as this lives, also when the call is over.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub struct Call {
     id: OfferId,
     commands: mpsc::Sender<Command>,
     events: mpsc::Receiver<CallEvent>,
+    progress: watch::Receiver<Option<Progress>>,
     /// Events that came while another was waited for.
     passed: VecDeque<CallEvent>,
     /// The outcome, once the application has seen it.
@@ -126,14 +127,37 @@ impl Call {
         id: OfferId,
         commands: mpsc::Sender<Command>,
         events: mpsc::Receiver<CallEvent>,
+        progress: watch::Receiver<Option<Progress>>,
     ) -> Self {
-        Self { id, commands, events, passed: VecDeque::new(), ended: None }
+        Self { id, commands, events, progress, passed: VecDeque::new(), ended: None }
     }
 
     /// Returns the offer id.
     #[must_use]
     pub const fn id(&self) -> OfferId {
         self.id
+    }
+
+    /// Follows how far the offer and then the answer have come, of which the callee sees the answer alone: the offer had come
+    /// before there was this handle ([`Incoming::arriving`](super::Incoming::arriving)). `None` before the first of more than
+    /// one fragment. It goes on beside whatever is waited for here, and ends with this handle.
+    ///
+    /// ```no_run
+    /// # use roundtable_signalling::client::{Call, ClientError};
+    /// # async fn example(mut call: Call) -> Result<(), ClientError> {
+    /// let mut progress = call.progress();
+    /// let mut delivered = std::pin::pin!(call.delivered());
+    /// loop {
+    ///     tokio::select! {
+    ///         rings = &mut delivered => break rings,
+    ///         Some(Some(there)) = progress.changed() => println!("{} of {} bytes", there.bytes, there.of_bytes),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn progress(&self) -> Latest<Option<Progress>> {
+        Latest::new(self.progress.clone())
     }
 
     /// Waits for what happens next; `None` when the client has ended. Can be cancelled.
@@ -331,6 +355,12 @@ impl IncomingCall {
             .await?
             .map_err(ClientError::Call)?;
         self.answer_delivered().await
+    }
+
+    /// Follows how far the answer has come; see [`Call::progress`].
+    #[must_use]
+    pub fn progress(&self) -> Latest<Option<Progress>> {
+        self.call.progress()
     }
 
     /// Gives the call itself: candidates, punching, events.

@@ -7,6 +7,7 @@ mod bind;
 mod call;
 mod hops;
 mod hosts;
+mod latest;
 mod task;
 
 use std::fmt;
@@ -25,7 +26,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use call::{Answer, Call, CallEvent, IncomingCall, Outcome, PunchedPath};
-pub use roundtable_proto::client::{CallError, FailReason, PathKind};
+pub use latest::Latest;
+pub use roundtable_proto::client::{Arriving, CallError, FailReason, PathKind, Progress, Transfer};
 use task::{Command, Ends, Task};
 
 use crate::capture::Capture;
@@ -202,7 +204,10 @@ pub struct Client {
 
 /// The calls that come in.
 #[derive(Debug)]
-pub struct Incoming(mpsc::Receiver<Arrival>);
+pub struct Incoming {
+    arrivals: mpsc::Receiver<Arrival>,
+    arriving: watch::Receiver<Vec<Arriving>>,
+}
 
 /// An offer that came in.
 #[derive(Debug)]
@@ -239,7 +244,15 @@ impl Incoming {
 
     /// Waits for the next offer, whether it could be opened or not; `None` when the client has ended. Can be cancelled.
     pub async fn next(&mut self) -> Option<Arrival> {
-        self.0.recv().await
+        self.arrivals.recv().await
+    }
+
+    /// Follows the offers of more than one fragment of which a part has arrived, in the order of their ids. Nothing of them
+    /// is proved; see [`Arriving`]. One that is not there any more comes out of [`next`](Self::next), before it is missing
+    /// here; or it has come to nothing, and is not heard of again.
+    #[must_use]
+    pub fn arriving(&self) -> Latest<Vec<Arriving>> {
+        Latest::new(self.arriving.clone())
     }
 }
 
@@ -259,12 +272,14 @@ impl Client {
         let (incoming, incoming_queue) = mpsc::channel(INCOMING_MAX);
         let (state, registration) = watch::channel(Registration::Asking);
         let (address, local) = watch::channel(socket.local_addr()?);
+        let (arriving, arriving_now) = watch::channel(Vec::new());
         let mut config = engine::Config::new(server, options.identity, crate::clock::unix_time());
         config.known_as = options.known_as.unwrap_or(server);
         config.witness = options.witness.map(task::canonical);
         let ends = Ends {
             commands: commands.downgrade(),
             incoming,
+            arriving,
             registration: state,
             local: address,
             media: options.media,
@@ -273,7 +288,8 @@ impl Client {
             keep_paths: options.keep_paths,
         };
         tokio::spawn(Task::new(socket, config, ends)?.run(command_queue));
-        Ok((Self { commands, registration, local, server }, Incoming(incoming_queue)))
+        let incoming = Incoming { arrivals: incoming_queue, arriving: arriving_now };
+        Ok((Self { commands, registration, local, server }, incoming))
     }
 
     /// Returns the socket's own address.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roundtable_proto::client::{
-    CallError, Client as Engine, Config, Counters, Event, FailReason, Handled, OfferError,
+    Arriving, CallError, Client as Engine, Config, Counters, Event, FailReason, Handled, OfferError, Progress,
 };
 use roundtable_proto::wire::{Address, OfferId, PeerId, is_ours};
 use tokio::net::UdpSocket;
@@ -74,6 +74,8 @@ pub(super) struct Ends {
     /// For the handles of incoming calls; weak, so that the task does not keep itself alive.
     pub(super) commands: mpsc::WeakSender<Command>,
     pub(super) incoming: mpsc::Sender<Arrival>,
+    /// What of them is on its way.
+    pub(super) arriving: watch::Sender<Vec<Arriving>>,
     pub(super) registration: watch::Sender<Registration>,
     /// The own address of the socket in use.
     pub(super) local: watch::Sender<SocketAddr>,
@@ -90,21 +92,38 @@ pub(super) struct Task {
     engine: Engine,
     commands: mpsc::WeakSender<Command>,
     incoming: mpsc::Sender<Arrival>,
+    arriving: watch::Sender<Vec<Arriving>>,
     registration: watch::Sender<Registration>,
     local: watch::Sender<SocketAddr>,
     media: Option<mpsc::Sender<Media>>,
     capture: Option<Capture>,
     owns_socket: bool,
-    calls: BTreeMap<OfferId, mpsc::Sender<CallEvent>>,
+    calls: BTreeMap<OfferId, Telling>,
     /// Whoever waits for a PONG. The engine asks one question at a time: its answer is for all of them.
     pings: Vec<oneshot::Sender<Result<Pong, FailReason>>>,
+}
+
+/// The other ends of the handle of a call.
+struct Telling {
+    events: mpsc::Sender<CallEvent>,
+    progress: watch::Sender<Option<Progress>>,
 }
 
 impl Task {
     pub(super) fn new(socket: Arc<UdpSocket>, config: Config, ends: Ends) -> io::Result<Self> {
         let clock = Clock::start();
         let mut engine = Engine::new(clock.now(), config, seed::draw()?);
-        let Ends { commands, incoming, registration, local, media, capture, owns_socket, keep_paths } = ends;
+        let Ends {
+            commands,
+            incoming,
+            arriving,
+            registration,
+            local,
+            media,
+            capture,
+            owns_socket,
+            keep_paths,
+        } = ends;
         engine.keep_paths(keep_paths);
         let (calls, pings) = (BTreeMap::new(), Vec::new());
         Ok(Self {
@@ -113,6 +132,7 @@ impl Task {
             engine,
             commands,
             incoming,
+            arriving,
             registration,
             local,
             media,
@@ -271,16 +291,17 @@ impl Task {
     fn open_call(&mut self, id: OfferId) -> Option<Call> {
         self.forget_closed();
         let (events, queue) = mpsc::channel(CALL_EVENTS_MAX);
-        self.calls.insert(id, events);
-        Some(Call::new(id, self.commands.upgrade()?, queue))
+        let (progress, progress_now) = watch::channel(None);
+        self.calls.insert(id, Telling { events, progress });
+        Some(Call::new(id, self.commands.upgrade()?, queue, progress_now))
     }
 
     /// Lets go of calls, and their paths, that nobody holds any more.
     fn forget_closed(&mut self) {
         let now = self.clock.now();
         let Self { calls, engine, .. } = self;
-        calls.retain(|id, events| {
-            let held = !events.is_closed();
+        calls.retain(|id, telling| {
+            let held = !telling.events.is_closed();
             if !held {
                 engine.close_path(now, *id);
             }
@@ -309,6 +330,15 @@ impl Task {
     fn deliver_events(&mut self) {
         while let Some(event) = self.engine.poll_event() {
             self.deliver(event);
+        }
+        while let Some((offer, progress)) = self.engine.poll_progress() {
+            if let Some(telling) = self.calls.get(&offer) {
+                telling.progress.send_replace(Some(progress));
+            }
+        }
+        // After the events: an offer that is missing here has been announced.
+        if let Some(arriving) = self.engine.poll_arriving() {
+            self.arriving.send_replace(arriving.to_vec());
         }
     }
 
@@ -404,8 +434,8 @@ impl Task {
     }
 
     fn tell(&self, offer: OfferId, event: CallEvent) {
-        if let Some(events) = self.calls.get(&offer)
-            && events.try_send(event).is_err()
+        if let Some(telling) = self.calls.get(&offer)
+            && telling.events.try_send(event).is_err()
         {
             log::debug!("nobody follows call {offer}");
         }

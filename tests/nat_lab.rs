@@ -18,6 +18,8 @@ mod nat;
 mod program;
 #[path = "nat_lab/proxied.rs"]
 mod proxied;
+#[path = "nat_lab/slow.rs"]
+mod slow;
 #[path = "nat_lab/trapped.rs"]
 mod trapped;
 #[path = "nat_lab/trial.rs"]

@@ -140,7 +140,9 @@ pub(super) struct Register {
     note = "With --json:\n\
             key_made: file\n\
             listening: id, observed, address\n\
+            progress: offer, from, transfer, fragments, of_fragments, bytes, of_bytes, took_ms\n\
             offered: offer, from, observed, bytes, sealed\n\
+            offer_incomplete: offer, from, fragments, of_fragments\n\
             offer_refused: offer, from, reason\n\
             answered: offer, bytes, took_ms\n\
             declined: offer, took_ms\n\
@@ -200,6 +202,7 @@ pub(super) struct Listen {
             skipped: server, reason\n\
             registered: id, observed\n\
             offering: offer, to, bytes, sealed\n\
+            progress: offer, transfer, fragments, of_fragments, bytes, of_bytes, took_ms\n\
             delivered: offer, took_ms\n\
             answered: offer, bytes, observed, took_ms, and without --save answer\n\
             path: offer, peer, kind, family, round_trip_ms\n\

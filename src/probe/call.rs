@@ -11,6 +11,7 @@ use super::arguments::Call;
 use super::failure::Failure;
 use super::follow::{follow, show_path};
 use super::identity::{self, Destination, Sealing};
+use super::progress::Shown;
 use super::report::{Report, millis, shown};
 use super::session::Session;
 use super::target;
@@ -71,11 +72,12 @@ async fn place(
         "offer": id.to_string(), "to": peer.to_string(), "bytes": bytes, "sealed": sealing.is_sealed(),
     });
     report.step("offering", fields, &format!("offer {id}: {bytes} bytes to {peer}, {sealing}"));
-    call.delivered().await.map_err(failed)?;
+    let mut progress = Shown::new(*report, (id, None), call.progress());
+    progress.during(call.delivered()).await.map_err(failed)?;
     let took = started.elapsed();
     let fields = json!({ "offer": id.to_string(), "took_ms": millis(took) });
     report.step("delivered", fields, &format!("delivered after {}", shown(took)));
-    let answer = call.answered().await.map_err(failed)?;
+    let answer = progress.during(call.answered()).await.map_err(failed)?;
     let took = started.elapsed();
     let from = answer.observed.map_or_else(|| "none".to_owned(), |address| address.to_string());
     let mut fields = json!({

@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::follow::follow;
 use super::identity::{self, Sealing};
 use super::program::{self, Decision, Offered};
+use super::progress::{Arrivals, Shown};
 use super::report::{Report, millis, shown};
 use super::session::Session;
 use super::target;
@@ -99,17 +100,25 @@ async fn answer_all(
 ) -> Result<(), Failure> {
     let attended = |done: Result<_, JoinError>| done.map_err(|error| Failure::System(error.into()))?;
     let mut calls = JoinSet::new();
+    let mut arrivals = Arrivals::new(*report, incoming.arriving());
     let mut taken = 0;
     while count.is_none_or(|count| taken < count) {
         tokio::select! {
+            // An offer is taken before it is missing from those that arrive.
+            biased;
             arrival = incoming.next() => match arrival.ok_or(Failure::Client(ClientError::Ended))? {
                 Arrival::Offer(call) => {
                     taken += 1;
+                    arrivals.arrived(&call.id());
                     calls.spawn(attend(*report, call, manner.clone()));
                 }
-                Arrival::Refused(refused) => tell_refused(report, refused),
+                Arrival::Refused(refused) => {
+                    arrivals.arrived(&refused.offer);
+                    tell_refused(report, refused);
+                }
             },
             Some(done) = calls.join_next() => attended(done)?,
+            () = arrivals.show() => {}
         }
     }
     while let Some(done) = calls.join_next().await {
@@ -152,8 +161,9 @@ async fn attend(report: Report, mut call: IncomingCall, manner: Manner) -> Resul
         Reply::Echo => Reply::With(call.offer.clone()),
         reply @ (Reply::Decline | Reply::With(_)) => reply,
     };
+    let mut progress = Shown::new(report, (id, Some(from)), call.progress());
     let (bytes, answered) = match reply {
-        Reply::With(answer) => (Some(answer.len()), call.answer(answer).await),
+        Reply::With(answer) => (Some(answer.len()), progress.during(call.answer(answer)).await),
         // All others have become one of these.
         Reply::Decline | Reply::Echo | Reply::Ask(_) => (None, call.decline().await),
     };

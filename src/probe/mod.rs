@@ -18,6 +18,7 @@ mod papers;
 mod parsing;
 mod ping;
 mod program;
+mod progress;
 mod register;
 mod report;
 mod session;

@@ -102,6 +102,7 @@ fn datagram_arrives_once_after_the_delay_of_both_links_with_its_source() {
             host: b,
             from: addr("203.0.113.1:5000"),
             to: addr("203.0.113.2:7"),
+            is_refusal: false,
             contents: b"hello".to_vec()
         }
     );
@@ -431,4 +432,22 @@ fn spoofed_source_reaches_the_receiver() {
     let mut behind = Behind::new(Behaviour::full_cone());
     behind.network.send_spoofed(INTERNET, addr("192.0.2.66:1"), addr(FIRST), b"spoofed");
     assert_eq!(drain(&mut behind.network)[0].from, addr("192.0.2.66:1"));
+}
+
+#[test]
+fn host_says_on_the_way_of_an_answer_that_nothing_listens_on_a_port() {
+    let mut network = Network::new(1);
+    let nat =
+        network.add_nat(INTERNET, ip("198.51.100.1"), Behaviour::port_restricted(), Link::after(5 * MS));
+    let home = network.inside(nat);
+    let a = network.add_host(home, &[ip("192.168.0.2")], Link::after(MS));
+    network.add_host(INTERNET, &[ip("203.0.113.2")], Link::after(15 * MS));
+    network.send(a, PORT, addr("203.0.113.2:7"), b"hello");
+    let arrived = network.poll(Instant::ORIGIN + 100 * MS).unwrap();
+    network.refuse(&arrived);
+    let told = network.poll(Instant::ORIGIN + 100 * MS).unwrap();
+    assert_eq!(network.now(), Instant::ORIGIN + 42 * MS);
+    let (from, to) = (addr("203.0.113.2:7"), addr("192.168.0.2:5000"));
+    assert_eq!(told, Delivery { host: a, from, to, is_refusal: true, contents: Vec::new() });
+    assert_eq!(drain(&mut network), []);
 }

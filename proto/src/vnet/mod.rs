@@ -57,4 +57,4 @@ pub use nat::{Behaviour, Dependence, Unasked};
 pub use network::{Delivery, DropCause, Gateway, Host, INTERNET, Network, Node, Realm};
 pub use random::Random;
 pub use trace::{Point, Tapped};
-pub use world::{SERVER_PORT, SERVER_V4, SERVER_V6, Seat, UNIX_TIME, World};
+pub use world::{Arrival, SECOND_PORT, SERVER_PORT, SERVER_V4, SERVER_V6, Seat, UNIX_TIME, World};

@@ -86,6 +86,8 @@ pub struct Delivery {
     pub from: SocketAddr,
     /// The host's own address and port that it came to.
     pub to: SocketAddr,
+    /// It is no datagram, but word that nothing listens at `from`.
+    pub is_refusal: bool,
     /// The payload.
     pub contents: Vec<u8>,
 }
@@ -95,6 +97,7 @@ struct Packet {
     from: SocketAddr,
     to: SocketAddr,
     hops: u8,
+    is_refusal: bool,
     contents: Vec<u8>,
 }
 
@@ -268,14 +271,22 @@ impl Network {
             return self.drop_for(DropCause::NoRoute);
         };
         let from = SocketAddr::new(own, port);
-        let packet = Packet { from, to, hops: 0, contents: contents.to_vec() };
+        let packet = Packet { from, to, hops: 0, is_refusal: false, contents: contents.to_vec() };
+        self.send_up(host.into(), packet);
+    }
+
+    /// Says to the sender of a datagram, on the way that an answer would take, that nothing listens where it has arrived
+    /// (ICMP port unreachable).
+    pub fn refuse(&mut self, delivery: &Delivery) {
+        let &Delivery { host, from, to, .. } = delivery;
+        let packet = Packet { from: to, to: from, hops: 0, is_refusal: true, contents: Vec::new() };
         self.send_up(host.into(), packet);
     }
 
     /// Sends a datagram into a realm under any source address, as a network without source validation (BCP 38)
     /// allows. It passes no link on its way in.
     pub fn send_spoofed(&mut self, realm: Realm, from: SocketAddr, to: SocketAddr, contents: &[u8]) {
-        let packet = Packet { from, to, hops: 0, contents: contents.to_vec() };
+        let packet = Packet { from, to, hops: 0, is_refusal: false, contents: contents.to_vec() };
         self.schedule(self.now, Hop::Route(realm), packet);
     }
 
@@ -361,7 +372,8 @@ impl Network {
         if !self.hosts[host.0].addresses.contains(&packet.to.ip()) {
             return Err(DropCause::NoRoute);
         }
-        Ok(Delivery { host, from: packet.from, to: packet.to, contents: packet.contents })
+        let Packet { from, to, is_refusal, contents, .. } = packet;
+        Ok(Delivery { host, from, to, is_refusal, contents })
     }
 
     fn send_up(&mut self, node: Node, packet: Packet) {

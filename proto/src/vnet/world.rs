@@ -1,19 +1,26 @@
 //! A server, clients and a network in one virtual time; every input of an engine is followed by its output.
 
+mod ports;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
+
+pub use ports::Arrival;
+use ports::{place_of, tell_places, way_to};
 
 use super::ledger::{Breach, Handled, Ledger, Sent, Sizes};
 use super::trace::{Point, Tapped, Trace};
 use super::{Delivery, Host, INTERNET, Link, Network, Random, Realm};
 use crate::Instant;
 use crate::client::{self, Client, Event};
-use crate::server::{self, Path, Server, Via};
+use crate::server::{self, Path, Server};
 use crate::wire::PeerId;
 
 /// The server's port.
 pub const SERVER_PORT: u16 = 1066;
+/// Its second port, once [`World::open_second_port`] has opened it.
+pub const SECOND_PORT: u16 = 1067;
 /// The date of a client at the moment that it is added, in Unix seconds.
 pub const UNIX_TIME: u64 = 1_750_000_000;
 /// The server's IPv4 address (RFC 5737).
@@ -21,10 +28,6 @@ pub const SERVER_V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 
 /// The server's IPv6 address (RFC 3849).
 pub const SERVER_V6: SocketAddr =
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), SERVER_PORT);
-
-/// How datagrams to [`SERVER_V4`] and [`SERVER_V6`] come.
-const VIA_V4: Via = Via(1);
-const VIA_V6: Via = Via(2);
 
 /// Deadlines that an engine may ask for at one and the same moment; beyond that it spins.
 const SPIN_MAX: u32 = 10_000;
@@ -64,9 +67,12 @@ pub struct World {
     server: Option<Server>,
     server_host: Host,
     server_due: Option<Instant>,
+    has_second_port: bool,
     ledger: Ledger,
     sitters: Vec<Sitter>,
     ports: BTreeMap<(Host, u16), Seat>,
+    /// The caller's, and what has come there.
+    open: BTreeMap<(Host, u16), Vec<Arrival>>,
     deadlines: BTreeSet<(Instant, Engine)>,
     spins: (Instant, u32),
     trace: Trace,
@@ -90,8 +96,10 @@ impl World {
             server: None,
             server_host,
             server_due: None,
+            has_second_port: false,
             sitters: Vec::new(),
             ports: BTreeMap::new(),
+            open: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             spins: (Instant::ORIGIN, 0),
             trace: Trace::default(),
@@ -169,8 +177,7 @@ impl World {
             let seed = self.random.seed();
             self.ledger = Ledger::new(&self.config);
             let mut server = Server::new(self.now, self.config.clone(), seed);
-            server.learn_local_address(VIA_V4, SERVER_V4);
-            server.learn_local_address(VIA_V6, SERVER_V6);
+            tell_places(&mut server, self.has_second_port);
             self.set_server_due(server.poll_timeout());
             self.server = Some(server);
         }
@@ -231,7 +238,7 @@ impl World {
 
     /// Hands a datagram straight to the server, claiming to come from `from`. Answers travel to that address.
     pub fn inject(&mut self, from: SocketAddr, contents: &[u8]) -> Option<server::Outcome> {
-        self.serve(from, contents)
+        self.serve(from, own_address(from), contents)
     }
 
     /// Lets time pass without anybody noticing, as when a machine sleeps: what was due in between is late.
@@ -288,25 +295,37 @@ impl World {
     }
 
     fn deliver(&mut self, delivery: &Delivery) {
-        let Delivery { host, from, to, contents } = delivery;
-        if *host == self.server_host {
-            if to.port() == SERVER_PORT {
-                self.serve(*from, contents);
+        let &Delivery { host, from, to, is_refusal, ref contents } = delivery;
+        if host == self.server_host && !is_refusal {
+            let has_second = self.has_second_port && to.port() == SECOND_PORT;
+            if to.port() == SERVER_PORT || has_second {
+                self.serve(from, to, contents);
+            } else {
+                self.network.refuse(delivery);
             }
             return;
         }
-        let Some(seat) = self.ports.get(&(*host, to.port())).copied() else { return };
-        self.trace.see(&Tapped { at: self.now, point: Point::Client(seat), from: *from, to: *to, contents });
-        self.sitters[seat.0].client.handle_datagram(self.now, *from, contents);
+        if let Some(come) = self.open.get_mut(&(host, to.port())) {
+            let (at, contents) = (self.now, contents.clone());
+            come.push(if is_refusal {
+                Arrival::Unreachable { at, from }
+            } else {
+                Arrival::Datagram { at, from, contents }
+            });
+            return;
+        }
+        // An engine has its own timers for what is not answered.
+        let Some(seat) = self.ports.get(&(host, to.port())).copied().filter(|_| !is_refusal) else { return };
+        self.trace.see(&Tapped { at: self.now, point: Point::Client(seat), from, to, contents });
+        self.sitters[seat.0].client.handle_datagram(self.now, from, contents);
         self.settle(seat);
     }
 
-    fn serve(&mut self, from: SocketAddr, contents: &[u8]) -> Option<server::Outcome> {
-        let to = own_address(from);
+    fn serve(&mut self, from: SocketAddr, to: SocketAddr, contents: &[u8]) -> Option<server::Outcome> {
         self.trace.see(&Tapped { at: self.now, point: Point::Server, from, to, contents });
         let server = self.server.as_mut()?;
         let before = Sizes::of(server);
-        let outcome = server.handle_datagram(self.now, Path { remote: from, via: way(from) }, contents);
+        let outcome = server.handle_datagram(self.now, Path { remote: from, via: way_to(to) }, contents);
         let sent = drained(server);
         let handled = Handled { now: self.now, from, contents, outcome, sent: &sent, before };
         let verdict = self.ledger.handled(&handled, server);
@@ -326,10 +345,9 @@ impl World {
     }
 
     fn send_from_server(&mut self, sent: &[Sent]) {
-        for Sent { to, contents } in sent {
-            let from = own_address(*to);
-            self.trace.see(&Tapped { at: self.now, point: Point::FromServer, from, to: *to, contents });
-            self.network.send(self.server_host, SERVER_PORT, *to, contents);
+        for &Sent { from, to, ref contents } in sent {
+            self.trace.see(&Tapped { at: self.now, point: Point::FromServer, from, to, contents });
+            self.network.send(self.server_host, from.port(), to, contents);
         }
         let due = self.server.as_ref().and_then(Server::poll_timeout);
         self.set_server_due(due);
@@ -393,15 +411,8 @@ const fn own_address(remote: SocketAddr) -> SocketAddr {
 fn drained(server: &mut Server) -> Vec<Sent> {
     let mut sent = Vec::new();
     while let Some(transmit) = server.poll_transmit() {
-        let to = transmit.path.remote;
-        sent.extend(transmit.datagrams().map(|datagram| Sent { to, contents: datagram.to_vec() }));
+        let (from, to) = (place_of(transmit.path.via), transmit.path.remote);
+        sent.extend(transmit.datagrams().map(|datagram| Sent { from, to, contents: datagram.to_vec() }));
     }
     sent
-}
-
-const fn way(from: SocketAddr) -> Via {
-    match from {
-        SocketAddr::V4(_) => VIA_V4,
-        SocketAddr::V6(_) => VIA_V6,
-    }
 }

@@ -24,6 +24,8 @@ use holders::Holders;
 /// A datagram that the server sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
+    /// From which of its places.
+    pub from: SocketAddr,
     /// To whom.
     pub to: SocketAddr,
     /// The payload.

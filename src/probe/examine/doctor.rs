@@ -24,7 +24,7 @@ use crate::probe::{identity, session};
 /// All steps together end by then.
 const IN_ALL: Duration = Duration::from_millis(9_500);
 /// For the registration.
-const REGISTRATION: Duration = Duration::from_secs(3);
+pub(super) const REGISTRATION: Duration = Duration::from_secs(3);
 /// Kept for the call to itself.
 const CALL: Duration = Duration::from_secs(2);
 /// 2025-01-01: before that a date is wrong.
@@ -120,8 +120,8 @@ fn clock(unix_time: u64) -> Finding {
 }
 
 /// What the server sees against what this machine knows.
-fn address(reach: &Reach) -> Option<Finding> {
-    let (local, observed) = (reach.local?, reach.observed?);
+pub(super) fn address(reach: &Reach) -> Option<Finding> {
+    let (local, observed) = (reach.local?, reach.heard.observed?);
     let details = json!({ "local": local.to_string(), "observed": observed.to_string() });
     let text = if local.ip().is_loopback() {
         format!("the server is on this machine and sees it at {observed}")
@@ -183,13 +183,14 @@ async fn examine(sheet: &Sheet<'_>, reached: &[Reach], own: Identity, until: Ins
 }
 
 /// Says which limits of the server were met.
-fn met(refusals: &[RefusalCode]) -> Finding {
+pub(super) fn met(refusals: &[RefusalCode]) -> Finding {
     let Some(first) = refusals.first() else {
         return Finding::ok("limits", "the server refused nothing for a limit");
     };
     let name = code_name(*first);
     let times = refusals.len();
-    Finding::warning("limits", format!("the server refused {times} registrations: {name}"), advice(*first))
+    let registrations = if times == 1 { "registration" } else { "registrations" };
+    Finding::warning("limits", format!("the server refused {times} {registrations}: {name}"), advice(*first))
         .with(json!({ "code": name, "times": times }))
 }
 

@@ -2,14 +2,17 @@
 //! and what to do next.
 
 mod addresses;
+mod asking;
 mod call;
 mod callee;
 mod diagnose;
 mod doctor;
 mod hops;
+mod lengths;
 mod mtu;
 mod nat;
 mod path;
+mod pings;
 mod reach;
 mod sheet;
 mod visitor;

@@ -4,69 +4,54 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use roundtable_proto::wire::{
-    self, ErrorCode, Frame, HEADER, Kind, MAGIC, Ping, TransactionId, VERSION, Zeros,
-};
+use roundtable_proto::wire::VERSION;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::addresses::family;
+use super::asking::ask;
 use super::hops::{self, Hops};
+use super::pings::{Heard, PINGS, Pings};
 use super::sheet::{Fault, Finding};
 use crate::probe::line::Line;
 use crate::probe::report::{millis, shown};
-use crate::seed;
 
-/// PINGs to each address.
-pub(super) const PINGS: u32 = 20;
-/// Between two of them.
-const APART: Duration = Duration::from_millis(50);
-/// After the last, until it counts as lost.
-const PATIENCE: Duration = Duration::from_millis(1200);
 /// For the host to answer by TCP.
 const TCP_PATIENCE: Duration = Duration::from_millis(800);
-
 /// What to do where versions differ.
 pub(super) const SAME_VERSION: &str = "bring server and clients to the same version";
 
-/// What 20 PINGs brought.
+/// What is known of the way to an address of the server.
 #[derive(Debug)]
 pub(super) struct Reach {
     pub(super) server: SocketAddr,
     pub(super) local: Option<SocketAddr>,
-    pub(super) round_trips: Vec<Duration>,
-    pub(super) observed: Option<SocketAddr>,
-    /// Another version that the server speaks.
-    version: Option<u8>,
-    /// Something answers, but not this protocol.
-    foreign: Option<Vec<u8>>,
-    /// What the system says.
-    error: Option<io::Error>,
+    pub(super) heard: Heard,
     /// Where there is silence: what else is known of the way.
-    silence: Option<Silence>,
+    pub(super) silence: Option<Silence>,
 }
 
 #[derive(Debug)]
-struct Silence {
+pub(super) struct Silence {
     /// The host answers TCP on that port, be it with a refusal.
-    has_tcp: bool,
-    hops: Option<Hops>,
+    pub(super) has_tcp: bool,
+    pub(super) hops: Option<Hops>,
 }
 
 impl Reach {
     pub(super) fn answered(&self) -> bool {
-        !self.round_trips.is_empty()
+        !self.heard.round_trips.is_empty()
     }
 
     /// The share of PINGs that came back.
     pub(super) fn share(&self) -> f64 {
-        self.round_trips.len() as f64 / f64::from(PINGS)
+        self.heard.round_trips.len() as f64 / f64::from(PINGS)
     }
 
     /// Tells whether this machine has no way to that family at all.
     pub(super) fn has_no_route(&self) -> bool {
-        self.error.as_ref().is_some_and(|error| {
+        self.heard.error.as_ref().is_some_and(|error| {
             [io::ErrorKind::NetworkUnreachable, io::ErrorKind::AddrNotAvailable].contains(&error.kind())
                 || error.raw_os_error() == Some(EAFNOSUPPORT)
         })
@@ -78,87 +63,20 @@ const EAFNOSUPPORT: i32 = 97;
 
 /// Sends the PINGs and waits for what comes.
 pub(super) async fn reach(server: SocketAddr) -> Reach {
-    let mut reach = Reach {
-        server,
-        local: None,
-        round_trips: Vec::new(),
-        observed: None,
-        version: None,
-        foreign: None,
-        error: None,
-        silence: None,
+    let (local, heard) = match Line::to(server).await {
+        Ok(line) => {
+            let mut pings = Pings::new();
+            ask(&line, &line, &mut pings).await;
+            (Some(line.local()), pings.heard)
+        }
+        Err(error) => (None, Heard { error: Some(error), ..Heard::default() }),
     };
-    if let Err(error) = ping(&mut reach).await {
-        reach.error = Some(error);
-    }
-    let knows_nothing = !reach.answered() && reach.version.is_none() && reach.foreign.is_none();
-    if knows_nothing && reach.error.is_none() {
+    let mut silence = None;
+    if heard.is_nothing() {
         let (has_tcp, hops) = tokio::join!(has_tcp(server), hops::count(server));
-        reach.silence = Some(Silence { has_tcp, hops });
+        silence = Some(Silence { has_tcp, hops });
     }
-    reach
-}
-
-async fn ping(reach: &mut Reach) -> io::Result<()> {
-    let socket = Line::to(reach.server).await?;
-    reach.local = Some(socket.local());
-    let seed = seed::draw()?;
-    let mut sent: Vec<(TransactionId, Instant)> = Vec::new();
-    let start = Instant::now();
-    for number in 0..PINGS {
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&seed.0[..16]);
-        // The low byte tells them apart: there are fewer than 256.
-        bytes[15] = number as u8;
-        let transaction = TransactionId(bytes);
-        let ping = Frame::Ping(Ping { transaction, zero: Zeros::ZERO }).to_vec();
-        sent.push((transaction, Instant::now()));
-        socket.send(&ping).await?;
-        hear(&socket, reach, &mut sent, start + APART * (number + 1)).await?;
-        if reach.version.is_some() {
-            return Ok(());
-        }
-    }
-    hear(&socket, reach, &mut sent, Instant::now() + PATIENCE).await
-}
-
-/// Takes what comes until then, or until all have been answered.
-async fn hear(
-    socket: &Line,
-    reach: &mut Reach,
-    sent: &mut Vec<(TransactionId, Instant)>,
-    until: Instant,
-) -> io::Result<()> {
-    let mut buffer = vec![0; 2048];
-    while reach.round_trips.len() < PINGS as usize {
-        let Ok(received) = timeout_at(until, socket.recv(&mut buffer)).await else { return Ok(()) };
-        let datagram = &buffer[..received?];
-        match wire::decode(datagram) {
-            Ok(Frame::Pong(pong)) => {
-                if let Some(at) = sent.iter().position(|(transaction, _)| *transaction == pong.transaction) {
-                    let (_, when) = sent.swap_remove(at);
-                    reach.round_trips.push(when.elapsed());
-                    reach.observed = pong.observed.socket_addr();
-                }
-            }
-            Ok(_) => {}
-            Err(_) => match other_version(datagram) {
-                Some(version) => reach.version = Some(version),
-                None => reach.foreign = Some(datagram[..datagram.len().min(16)].to_vec()),
-            },
-        }
-    }
-    Ok(())
-}
-
-/// The version that a server speaks which refuses ours: its ERROR has the same layout in all versions. SPEC 6
-fn other_version(datagram: &[u8]) -> Option<u8> {
-    let [a, b, version, kind, ..] = *datagram else { return None };
-    let is_error = [a, b] == MAGIC && version != VERSION && kind == Kind::Error.number();
-    let code = datagram.get(HEADER + 16..HEADER + 18)?;
-    let is_about_version = code == ErrorCode::Version.number().to_be_bytes();
-    // The detail says which is spoken; what the header says is the same.
-    (is_error && is_about_version).then(|| datagram.get(HEADER + 19).copied().unwrap_or(version))
+    Reach { server, local, heard, silence }
 }
 
 async fn has_tcp(server: SocketAddr) -> bool {
@@ -171,21 +89,22 @@ async fn has_tcp(server: SocketAddr) -> bool {
 
 /// Says what that means.
 pub(super) fn judge(reach: &Reach) -> Finding {
-    let server = reach.server;
+    let Reach { server, heard, .. } = reach;
+    let server = *server;
     let details = json!({
-        "server": server.to_string(), "sent": PINGS, "answered": reach.round_trips.len(),
-        "median_ms": median(&reach.round_trips).map(millis),
+        "server": server.to_string(), "sent": PINGS, "answered": heard.round_trips.len(),
+        "median_ms": median(&heard.round_trips).map(millis),
     });
-    let finding = if let Some(version) = reach.version {
+    let finding = if let Some(version) = heard.version {
         Finding::failed(
             "version",
             Fault::Refusal,
             format!("{server} speaks version {version} of the protocol, this probe {VERSION}"),
             SAME_VERSION,
         )
-    } else if let (Some(median), Some(most)) = (median(&reach.round_trips), reach.round_trips.iter().max()) {
+    } else if let (Some(median), Some(most)) = (median(&heard.round_trips), heard.round_trips.iter().max()) {
         judge_loss(reach, median, *most)
-    } else if let Some(start) = &reach.foreign {
+    } else if let Some(start) = &heard.foreign {
         Finding::failed(
             "udp",
             Fault::Silence,
@@ -195,7 +114,7 @@ pub(super) fn judge(reach: &Reach) -> Finding {
             ),
             "another program has that port: name the port of the server, as HOST:PORT",
         )
-    } else if let Some(error) = &reach.error {
+    } else if let Some(error) = &heard.error {
         judge_error(server, error)
     } else {
         judge_silence(server, reach.silence.as_ref())
@@ -204,7 +123,7 @@ pub(super) fn judge(reach: &Reach) -> Finding {
 }
 
 fn judge_loss(reach: &Reach, median: Duration, most: Duration) -> Finding {
-    let (server, answered) = (reach.server, reach.round_trips.len());
+    let (server, answered) = (reach.server, reach.heard.round_trips.len());
     let lost = PINGS as usize - answered;
     let times = format!("round trip {}, at most {}", shown(median), shown(most));
     let text = format!("{server} answers {answered} of {PINGS} PINGs; {times}");
@@ -295,15 +214,20 @@ fn judge_silence(server: SocketAddr, silence: Option<&Silence>) -> Finding {
             Fault::Silence,
             format!(
                 "{text}: PINGs come as far as the last router before {ip} ({udp} of {all} steps), but no answer comes \
-                 back: UDP is blocked at the server itself or on the way back"
+                 back: UDP is blocked at the server itself or on the way back, or nothing listens there"
             ),
-            format!("{open}; on the server, tcpdump 'udp port {port}' tells whether the PINGs arrive"),
+            format!(
+                "{open}; on the server, ss -lun tells whether it listens, and tcpdump 'udp port {port}' whether the PINGs \
+                 arrive"
+            ),
         ),
         (_, true) => Finding::failed(
             "udp",
             Fault::Silence,
-            format!("{text}, while the host itself answers TCP: UDP is blocked in one direction or both"),
-            open,
+            format!(
+                "{text}, while the host itself answers TCP: UDP is blocked in one direction or both, or nothing listens there"
+            ),
+            format!("{open}; on the server, ss -lun tells whether it listens"),
         ),
         (_, false) => Finding::failed(
             "udp",

@@ -4,13 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use roundtable_proto::Instant;
 use roundtable_proto::identity::{Binding, SecretKey};
 use roundtable_proto::wire::{
-    self, Address, Cookie, Frame, PeerId, Refusal, Register, Registered, Session, Signature, Ticket,
+    self, Address, Challenge, Cookie, Frame, PeerId, Refusal, Register, Session, Signature, Ticket,
     TransactionId, Unregister, Zeros,
 };
-use tokio::time::{Instant, timeout_at};
 
+use super::asking::{Asking, ask};
 use crate::probe::line::Line;
 use crate::seed;
 
@@ -22,11 +23,18 @@ const TRIES: u32 = 5;
 /// The peer.
 pub(super) struct Visitor {
     pub(super) socket: Line,
+    pub(super) standing: Standing,
+}
+
+/// How the server knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
     pub(super) session: Session,
     pub(super) identifier: PeerId,
 }
 
 /// Why it could not register.
+#[derive(Debug)]
 pub(super) enum Unwelcome {
     /// The system's.
     System(io::Error),
@@ -45,55 +53,101 @@ impl From<io::Error> for Unwelcome {
 impl Visitor {
     /// Registers under a key that nobody else has.
     pub(super) async fn register(server: SocketAddr) -> Result<Self, Unwelcome> {
-        let key = new_key()?;
+        let mut registering = Registering::new(server)?;
         let socket = Line::to(server).await?;
-        let identifier = key.identifier();
-        let mut register = Register {
-            session: Session::NONE,
-            transaction: drawn()?,
-            identifier,
-            cookie: Cookie::NONE,
-            ticket: Ticket::NONE,
-            server: Address::from(server),
-            signature: Signature::NONE,
-        };
-        let mut buffer = [0; wire::DATAGRAM_MAX];
-        for _ in 0..TRIES {
-            socket.send(&Frame::Register(register).to_vec()).await?;
-            let until = Instant::now() + PATIENCE;
-            while let Ok(received) = timeout_at(until, socket.recv(&mut buffer)).await {
-                match wire::decode(&buffer[..received?]) {
-                    Ok(Frame::Challenge(challenge)) if challenge.reference == register.transaction => {
-                        register.cookie = challenge.cookie;
-                        let binding = Binding {
-                            cookie: challenge.cookie,
-                            observed: challenge.observed,
-                            server: register.server,
-                        };
-                        register.signature = key.sign_register(&binding);
-                        register.transaction = drawn()?;
-                        socket.send(&Frame::Register(register).to_vec()).await?;
-                    }
-                    Ok(Frame::Registered(Registered { session, transaction, .. }))
-                        if transaction == register.transaction =>
-                    {
-                        return Ok(Self { socket, session, identifier });
-                    }
-                    Ok(Frame::Error(refusal)) if refusal.reference == register.transaction => {
-                        return Err(Unwelcome::Refused(refusal));
-                    }
-                    Ok(_) | Err(_) => {}
-                }
-            }
-        }
-        Err(Unwelcome::Silence)
+        ask(&socket, &socket, &mut registering).await;
+        Ok(Self { socket, standing: registering.outcome()? })
     }
 
     /// Ends the registration, if that arrives; else it lapses by itself.
     pub(super) async fn leave(self) {
         let Ok(transaction) = drawn() else { return };
-        let unregister = Unregister { session: self.session, transaction, zero: Zeros::ZERO };
+        let unregister = Unregister { session: self.standing.session, transaction, zero: Zeros::ZERO };
         drop(self.socket.send(&Frame::Unregister(unregister).to_vec()).await);
+    }
+}
+
+/// A registration under way.
+pub(super) struct Registering {
+    key: SecretKey,
+    register: Register,
+    /// REGISTERs that may still go unanswered.
+    tries: u32,
+    /// When the next one goes out; none once it is over.
+    next: Option<Instant>,
+    outcome: Option<Result<Standing, Unwelcome>>,
+}
+
+impl Registering {
+    pub(super) fn new(server: SocketAddr) -> io::Result<Self> {
+        let key = new_key()?;
+        let register = Register {
+            session: Session::NONE,
+            transaction: drawn()?,
+            identifier: key.identifier(),
+            cookie: Cookie::NONE,
+            ticket: Ticket::NONE,
+            server: Address::from(server),
+            signature: Signature::NONE,
+        };
+        Ok(Self { key, register, tries: TRIES, next: Some(Instant::ORIGIN), outcome: None })
+    }
+
+    pub(super) fn outcome(self) -> Result<Standing, Unwelcome> {
+        self.outcome.unwrap_or(Err(Unwelcome::Silence))
+    }
+
+    fn end(&mut self, outcome: Result<Standing, Unwelcome>) {
+        (self.outcome, self.next) = (Some(outcome), None);
+    }
+
+    /// Signs what the server wants signed, and says it at once.
+    fn sign(&mut self, now: Instant, challenge: &Challenge) {
+        let Register { server, .. } = self.register;
+        let Challenge { cookie, observed, .. } = *challenge;
+        self.register.cookie = cookie;
+        self.register.signature = self.key.sign_register(&Binding { cookie, observed, server });
+        match drawn() {
+            Ok(transaction) => {
+                self.register.transaction = transaction;
+                (self.tries, self.next) = (self.tries + 1, Some(now));
+            }
+            Err(error) => self.end(Err(error.into())),
+        }
+    }
+}
+
+impl Asking for Registering {
+    fn poll(&mut self, now: Instant) -> Option<Vec<u8>> {
+        self.next.filter(|next| *next <= now)?;
+        let left = self.tries.checked_sub(1);
+        self.next = left.map(|_| now + PATIENCE);
+        self.tries = left?;
+        Some(Frame::Register(self.register).to_vec())
+    }
+
+    fn take(&mut self, now: Instant, come: io::Result<&[u8]>) {
+        let datagram = match come {
+            Ok(datagram) => datagram,
+            Err(error) => return self.end(Err(error.into())),
+        };
+        let Register { transaction, identifier, .. } = self.register;
+        match wire::decode(datagram) {
+            Ok(Frame::Challenge(challenge)) if challenge.reference == transaction => {
+                self.sign(now, &challenge);
+            }
+            Ok(Frame::Registered(registered)) if registered.transaction == transaction => {
+                self.end(Ok(Standing { session: registered.session, identifier }));
+            }
+            Ok(Frame::Error(refusal)) if refusal.reference == transaction => {
+                self.end(Err(Unwelcome::Refused(refusal)));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.next
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why nothing is heard: networks, servers and peers that are broken on purpose. `doctor` or `diagnose` names the cause of
 //! each; what they print is kept in `tests/silences/`, with what differs from run to run left out. With
-//! `GOLDEN=write` the files are written anew.
+//! `GOLDEN=write` the files are written anew. The same in virtual time is in `src/probe/examine/broken/`.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 

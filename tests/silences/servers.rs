@@ -57,7 +57,7 @@ fn server_that_limits_the_rate() {
     let ended = doctor(&address, &[]);
     assert!(matches!(ended.code, Some(4 | 7)), "{ended:?}");
     let limits = "warning  limits       the server refused ";
-    let is_named = |line: &str| line.starts_with(limits) && line.ends_with(" registrations: RATE_LIMITED");
+    let is_named = |line: &str| line.starts_with(limits) && line.ends_with(": RATE_LIMITED");
     let is_refused =
         |line: &str| line.starts_with("failed   registration ") && line.contains("(RATE_LIMITED)");
     assert!(ended.stdout.lines().any(|line| is_named(line) || is_refused(line)), "{}", ended.stdout);

@@ -197,3 +197,21 @@ fn advice(error: ClientError) -> &'static str {
         | FailReason::CallOver => "try again",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_servers_fault_or_was_not_tried_is_not_blamed_on_the_peer() {
+        let peer = PeerId::plain([2; 16]).unwrap();
+        let of = |sealing| Callee { peer, server: "192.0.2.1".to_owned(), sealing };
+        let silent = of(Sealing::BothPlain).has_it_not(ClientError::Failed(FailReason::ServerSilent));
+        assert_eq!((silent.step, silent.text.ends_with(": the server is silent")), ("offer", true));
+        let timeout = Outcome::Failed(FailReason::Timeout);
+        let untried = of(Sealing::Sealed).outcome(&timeout, Duration::ZERO, Unsealed::NotTried);
+        assert!(untried.text.contains("which could not be told apart"), "{}", untried.text);
+        let unanswered = of(Sealing::Sealed).outcome(&timeout, Duration::ZERO, Unsealed::Unanswered);
+        assert!(unanswered.text.ends_with("was not answered either"), "{}", unanswered.text);
+    }
+}

@@ -3,6 +3,8 @@
 
 mod addresses;
 mod asking;
+#[cfg(test)]
+mod broken;
 mod call;
 mod callee;
 mod diagnose;

@@ -179,7 +179,8 @@ fn from_both(own: &Behaviour, other: &Verdict) -> Cause {
 /// Nothing is known of either.
 fn unknown() -> Cause {
     Cause::new(
-        "no probe was answered: the NATs may give each destination another port, or a firewall on either side stops UDP",
+        "no probe was answered, and nobody can tell why: the NATs may give each destination another port, or a firewall on \
+         either side stop UDP",
         "use a TURN relay; for the cause run it again with --witness HOST (another address of the server, or any STUN \
          server), or have the operator set altport",
     )
@@ -209,4 +210,40 @@ fn same_nat() -> Cause {
         "both are behind one NAT, which does not let them meet outside, in networks that do not reach each other",
         "connect both to one local network, switch on hairpinning (NAT loopback) in the router, or use a TURN relay",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(text: &str) -> Verdict {
+        format!("nat1/198.51.100.1/{text}").parse().unwrap()
+    }
+
+    fn text(own: &str, other: Option<&str>) -> String {
+        let Verdict::Seen(own) = verdict(own) else { panic!("{own}") };
+        let known = Known { peer: None, own: Some(own), other: other.map(|other| other.parse().unwrap()) };
+        cause(FailReason::NoPath, &known).text
+    }
+
+    #[test]
+    fn what_this_sides_nat_cannot_be_the_cause_of_is_not_laid_on_it() {
+        let open = "yes/endpoint-independent/endpoint-independent/yes/no/unknown";
+        assert!(
+            text(open, None).starts_with("this side is open to everybody, so a firewall on the other side")
+        );
+        let elsewhere = "no/endpoint-independent/address-and-port-dependent/yes/unknown/yes";
+        assert!(text(elsewhere, None).starts_with("this side has no NAT, so that cannot be all"));
+        assert!(text(elsewhere, None).ends_with("or a firewall there stops UDP"));
+    }
+
+    #[test]
+    fn verdicts_of_both_sides_name_one_cause() {
+        let cone = "yes/endpoint-independent/address-and-port-dependent/yes/no/unknown";
+        let other = "nat1/203.0.113.1/yes/endpoint-independent/address-dependent/yes/no/unknown";
+        assert!(text(cone, Some(other)).starts_with("both NATs would allow one, so a firewall"));
+        assert_eq!(text(cone, Some("nat1/no-udp")), "the other side's network lets no UDP pass");
+        let neighbour = "nat1/198.51.100.1/yes/endpoint-independent/address-dependent/yes/no/unknown";
+        assert!(text(cone, Some(neighbour)).starts_with("both are behind one NAT"));
+    }
 }

@@ -240,7 +240,8 @@ pub(super) struct Call {
     /// send each of these as a candidate after the answer; may be given several times
     #[argh(option)]
     pub(super) candidate: Vec<String>,
-    /// seconds to go on showing what comes after the answer, 0 to 3600 (default 1)
+    /// seconds to go on showing what comes after the answer, 0 to 3600 (default 1); unless it is 0, at least 5 where the offer
+    /// had to be repeated, so that the other side learns that its answer has come
     #[argh(option, default = "1", from_str_fn(stay))]
     pub(super) follow: u64,
     /// seconds to wait for the server, 1 to 60 (default 5)

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use roundtable_proto::client::OFFER_LINGER;
 use roundtable_proto::identity::Identity;
 use roundtable_proto::wire::PeerId;
 use serde_json::json;
@@ -74,6 +75,7 @@ async fn place(
     report.step("offering", fields, &format!("offer {id}: {bytes} bytes to {peer}, {sealing}"));
     let mut progress = Shown::new(*report, (id, None), call.progress());
     progress.during(call.delivered()).await.map_err(failed)?;
+    let patience = patience(client, asked.follow).await?;
     let took = started.elapsed();
     let fields = json!({ "offer": id.to_string(), "took_ms": millis(took) });
     report.step("delivered", fields, &format!("delivered after {}", shown(took)));
@@ -103,6 +105,14 @@ async fn place(
         show_path(report, &id.to_string(), call.punch().await.map_err(failed)?);
     }
     // What the other side repeats is acknowledged meanwhile.
-    follow(report, &mut call, Duration::from_secs(asked.follow)).await;
+    follow(report, &mut call, patience).await;
     Ok(())
+}
+
+/// How long to stay once the call is answered. Where the offer had to be repeated, the acknowledgement of the answer may be
+/// lost too: who leaves at once has the other side believe that its answer never came.
+async fn patience(client: &Client, follow: u64) -> Result<Duration, Failure> {
+    let follow = Duration::from_secs(follow);
+    let is_lossy = client.counters().await.map_err(Failure::Client)?.retransmissions > 0;
+    Ok(if is_lossy && !follow.is_zero() { follow.max(OFFER_LINGER) } else { follow })
 }

@@ -182,7 +182,11 @@ async fn attend(report: Report, mut call: IncomingCall, manner: Manner) -> Resul
         // One call that fails is no reason to stop listening.
         (Err(error), _) => {
             let fields = json!({ "offer": id.to_string(), "reason": error.to_string() });
-            report.step("answer_failed", fields, &format!("the answer did not arrive: {error}"));
+            report.step(
+                "answer_failed",
+                fields,
+                &format!("the answer is not known to have arrived: {error}"),
+            );
         }
     }
     Ok(())

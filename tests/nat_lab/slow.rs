@@ -1,7 +1,7 @@
 //! What `listen` and `call` show of a long transfer on a slow path: a line a second for scripts and files, one that is
-//! overwritten on a terminal, and of a short one nothing.
+//! overwritten on a terminal, and of a short one nothing. And when a caller leaves.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -21,6 +21,9 @@ const FRAGMENTS: u64 = 58;
 const BYTES: u64 = 58_454;
 /// To the start of a line on a terminal, which is cleared.
 const CLEAR: &str = "\r\x1b[K";
+
+/// Seconds that a caller stays there, less what passes before a line is read.
+const STAYS: Duration = Duration::from_millis(4_500);
 
 struct Place {
     lab: Lab,
@@ -52,14 +55,13 @@ impl Place {
 
     /// Calls on a terminal.
     fn call_on_terminal(&self, offer: &str) -> Ended {
-        let call = format!("stty cols 60; {}", calling(offer, ""));
+        let call = format!("stty cols 60; {}", calling(offer, "--follow 0"));
         self.lab.start("alice", ["script", "-qec", &call, "/dev/null"]).wait()
     }
 }
 
 fn calling(offer: &str, words: &str) -> String {
-    let call = format!("{PROBE} call 192.0.2.1 {BOB} --offer {offer} --save /dev/null --follow 0 {words}");
-    call.trim().to_owned()
+    format!("{PROBE} call 192.0.2.1 {BOB} --offer {offer} --save /dev/null {words}")
 }
 
 fn told(ended: &Ended) -> Vec<Value> {
@@ -93,14 +95,15 @@ fn scripts_are_told_of_long_transfers_once_a_second_and_of_short_ones_nothing() 
     inside_with(test, &PROGRAMS, || {
         let place = Place::new("");
         let listening = place.listen(2);
-        let small = told(&place.call(SMALL, "--json").wait());
+        let small = told(&place.call(SMALL, "--json --follow 0").wait());
         assert!(small.iter().all(|line| line["event"] != "progress"), "{small:?}");
-        let large = told(&place.call(LARGE, "--json").wait());
+        let large = told(&place.call(LARGE, "--json --follow 0").wait());
         let heard = told(&listening.wait());
         for told in [&large, &heard] {
             assert_paced(told, "offer");
             assert_paced(told, "answer");
         }
+        assert!(heard.iter().all(|line| line["event"] != "offer_incomplete"), "{heard:?}");
         let of_small: Vec<_> = heard.iter().take_while(|line| line["event"] != "answered").collect();
         assert!(of_small.iter().all(|line| line["event"] != "progress"), "{heard:?}");
         let offered = heard.iter().rfind(|line| line["event"] == "offered").unwrap();
@@ -148,5 +151,20 @@ fn offer_that_does_not_come_whole_is_said_once_it_was_shown() {
         assert_eq!((&incomplete["offer"], &incomplete["from"]), (&shown["offer"], &shown["from"]));
         assert!(incomplete["fragments"].as_u64() >= shown["fragments"].as_u64(), "{incomplete}");
         assert_eq!(incomplete["of_fragments"], FRAGMENTS);
+    });
+}
+
+/// A round trip takes longer than a client waits at first, so the offer is repeated.
+#[test]
+fn caller_stays_where_its_offer_had_to_be_repeated() {
+    inside_with("slow::caller_stays_where_its_offer_had_to_be_repeated", &PROGRAMS, || {
+        let place = Place::new("");
+        let listening = place.listen(1);
+        let mut calling = place.call(SMALL, "--json --follow 1");
+        calling.line_with("\"answered\"");
+        let answered = Instant::now();
+        told(&calling.wait());
+        assert!(answered.elapsed() > STAYS, "{:?}", answered.elapsed());
+        told(&listening.wait());
     });
 }

@@ -1,6 +1,6 @@
 //! The client engine before a server that lies: it survives, says only frames, and never wants to be woken at once for ever.
 
-use roundtable_proto::client::{Client, Config, Event};
+use roundtable_proto::client::{CALLS_MAX, Client, Config, Event, REASSEMBLIES_MAX};
 use roundtable_proto::server::{self, Path, Server};
 use roundtable_proto::wire::{self, Digest, Frame, Kind, OfferId, Relayed, RelayedHead};
 use roundtable_proto::{Instant, Seed};
@@ -158,6 +158,7 @@ impl Play {
         let forgotten = self.heard.len().saturating_sub(KEPT);
         self.heard.drain(..forgotten);
         self.take_events();
+        self.take_progress();
         let next = self.client.poll_timeout();
         assert!(next.is_none_or(|at| at > self.now), "the client wants to be woken at once");
     }
@@ -171,6 +172,22 @@ impl Play {
                 }
             }
         }
+    }
+
+    /// What is told of progress is bounded, and told once.
+    fn take_progress(&mut self) {
+        let mut told = 0;
+        while let Some((_, progress)) = self.client.poll_progress() {
+            told += 1;
+            assert!(told <= CALLS_MAX, "the client does not stop telling");
+            assert!(progress.fragments <= progress.of_fragments && progress.bytes <= progress.of_bytes);
+        }
+        if let Some(arriving) = self.client.poll_arriving() {
+            assert!(
+                arriving.len() <= REASSEMBLIES_MAX && arriving.iter().all(|one| !one.progress.is_complete())
+            );
+        }
+        assert!(self.client.poll_arriving().is_none());
     }
 
     fn take_events(&mut self) {

@@ -30,6 +30,12 @@ mod sealed_calls;
 #[path = "probe/server.rs"]
 mod server;
 
+#[cfg(target_os = "linux")]
+#[path = "probe/dashboard.rs"]
+mod dashboard;
+#[cfg(target_os = "linux")]
+#[path = "support/terminal.rs"]
+mod terminal;
 #[cfg(unix)]
 #[path = "probe/watch.rs"]
 mod watch;

@@ -393,7 +393,8 @@ pub(super) struct Decode {
 
 /// Watch a server of this machine live: peers, calls, traffic by kind, what is refused and dropped, round trips.
 ///
-/// Its configuration has to name a statssocket. Without a terminal it is a line a second.
+/// Its configuration has to name a statssocket. On a terminal it is a dashboard, which q ends and p holds; without one it is a
+/// line a second.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
@@ -413,7 +414,7 @@ pub(super) struct Watch {
     /// a line a second on a terminal too
     #[argh(switch)]
     pub(super) plain: bool,
-    /// whole screens without a terminal too
+    /// print whole screens, of 100 columns and 30 rows
     #[argh(switch)]
     pub(super) screens: bool,
 }

@@ -1,8 +1,9 @@
 //! `watch`: what a server tells of itself on its socket, to whom, and what is shown of it.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use super::program::Rendezvous;
 use super::script::{events, names};
@@ -29,7 +30,7 @@ fn watch_shows_peers_and_traffic_of_a_server_that_allows_it() {
     assert_eq!(told[0]["received"]["OFFER"], told[0]["sent"]["RELAYED_OFFER"]);
     assert!(told[0]["bytes_out"].as_u64() <= told[0]["bytes_in"].as_u64());
     let screen = done(run(&["watch", socket, "--count", "1", "--screens"]));
-    let steps = ["peers 1 ", "calls under way 0 ", "out/in 0.", "in, by kind", "round trips of the last "];
+    let steps = ["peers 1 ", "out/in 0.", "─ traffic ─", "─ in, by kind ─", "─ round trips ─"];
     assert_told(&screen, &[&[address.as_str()][..], &steps].concat());
     server.stop();
     assert!(!path.exists());
@@ -50,4 +51,23 @@ fn socket_in_use_and_no_socket_are_named() {
     let ended = super::program::start(env!("CARGO_BIN_EXE_signallingserver"), words, b"").wait();
     assert_eq!(ended.code, Some(78), "{ended:?}");
     assert!(ended.stderr.starts_with("statssocket: "), "{}", ended.stderr);
+}
+
+#[test]
+fn server_that_is_watched_by_too_many_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("stats");
+    let server = Rendezvous::start(0, &format!("statssocket: {}\n", path.display()));
+    let watchers: Vec<_> = (0..8)
+        .map(|_| {
+            let mut watcher = BufReader::new(UnixStream::connect(&path).unwrap());
+            assert!(watcher.read_line(&mut String::new()).unwrap() > 0);
+            watcher
+        })
+        .collect();
+    let ended = run(&["watch", path.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("too many watch it already"), "{}", ended.stderr);
+    drop(watchers);
+    server.stop();
 }

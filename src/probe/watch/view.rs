@@ -1,211 +1,242 @@
-//! What a second of a server looks like, as text. Knows no terminal.
-
-use std::fmt::Write;
-use std::time::Duration;
-
-use serde_json::Value;
-
-/// Characters of the longest bar.
-const BAR: u64 = 40;
-
-/// Two lines of statistics, one after the other.
-pub(super) struct Second<'a> {
-    pub(super) before: &'a Value,
-    pub(super) now: &'a Value,
-}
-
-impl Second<'_> {
-    fn total(&self, key: &str) -> u64 {
-        self.now[key].as_u64().unwrap_or(0)
-    }
-
-    /// Growth a second.
-    fn rate(&self, value: impl Fn(&Value) -> u64) -> u64 {
-        let passed =
-            self.now["uptime_s"].as_f64().unwrap_or(0.0) - self.before["uptime_s"].as_f64().unwrap_or(0.0);
-        let grown = value(self.now).saturating_sub(value(self.before));
-        if passed > 0.0 { (grown as f64 / passed).round() as u64 } else { 0 }
-    }
-
-    fn rate_of(&self, key: &str) -> u64 {
-        self.rate(|line| line[key].as_u64().unwrap_or(0))
-    }
-
-    /// One line, for a file or a pipe.
-    pub(super) fn line(&self) -> String {
-        format!(
-            "{} peers, {} calls under way; in {}/s {}/s, out {}/s {}/s; refused {}/s, dropped {}/s",
-            self.total("peers"),
-            self.total("offers"),
-            self.rate_of("datagrams_in"),
-            bytes(self.rate_of("bytes_in")),
-            self.rate_of("datagrams_out"),
-            bytes(self.rate_of("bytes_out")),
-            self.rate(|line| sum(&line["refused"])),
-            self.rate(|line| sum(&line["dropped"])),
-        )
-    }
-
-    /// A whole screen.
-    pub(super) fn screen(&self, round_trips: &[Duration]) -> String {
-        let mut text = String::new();
-        let up = self.now["uptime_s"].as_f64().unwrap_or(0.0) as u64;
-        let server = self.now["server"].as_str().unwrap_or_default();
-        // Writing into a String does not fail.
-        let _ = writeln!(text, "{server}, up {} h {} min {} s\n", up / 3600, up / 60 % 60, up % 60);
-        let _ = writeln!(
-            text,
-            "peers {}   registrations {}/s   moved {}   forgotten {}",
-            self.total("peers"),
-            self.rate_of("registrations"),
-            self.total("moves"),
-            self.total("forgotten")
-        );
-        let _ = writeln!(
-            text,
-            "calls under way {}   opened {}/s   answered {}   nobody answered {}",
-            self.total("offers"),
-            self.rate_of("offers_opened"),
-            self.total("offers_answered"),
-            self.total("offers_timed_out")
-        );
-        text += &self.traffic();
-        text += &self.kinds();
-        text += &self.table("refused, by code", "refused");
-        text += &self.table("dropped, by reason", "dropped");
-        let (full, filtered) = (self.total("queue_full"), self.total("filtered"));
-        if full + filtered > 0 {
-            let _ = writeln!(
-                text,
-                "\ndropped by the kernel: {full} the queue was full, {filtered} by the filter"
-            );
-        }
-        text + &histogram(round_trips)
-    }
-
-    fn traffic(&self) -> String {
-        let (bytes_in, bytes_out) = (self.total("bytes_in"), self.total("bytes_out"));
-        let ratio = if bytes_in == 0 { 0.0 } else { bytes_out as f64 / bytes_in as f64 };
-        format!(
-            "in {}/s {}/s   out {}/s {}/s   out/in {ratio:.3} (below 1: nothing is amplified)\n",
-            self.rate_of("datagrams_in"),
-            bytes(self.rate_of("bytes_in")),
-            self.rate_of("datagrams_out"),
-            bytes(self.rate_of("bytes_out")),
-        )
-    }
-
-    /// Frames a second by kind, in beside out.
-    fn kinds(&self) -> String {
-        let mut text =
-            format!("\n{:<18} {:>9}   {:<18} {:>9}\n", "in, by kind", "a second", "out, by kind", "a second");
-        let (received, sent) = (self.busiest("received"), self.busiest("sent"));
-        for at in 0..received.len().max(sent.len()) {
-            let cell = |rows: &[(String, u64)]| match rows.get(at) {
-                Some((name, rate)) => format!("{name:<18} {rate:>9}"),
-                None => " ".repeat(28),
-            };
-            let _ = writeln!(text, "{}   {}", cell(&received), cell(&sent));
-        }
-        text
-    }
-
-    /// The kinds with the highest rate first, then by name.
-    fn busiest(&self, key: &str) -> Vec<(String, u64)> {
-        let names = self.now[key].as_object().into_iter().flatten().map(|(name, _)| name.clone());
-        let mut rows: Vec<_> = names
-            .map(|name| {
-                let rate = self.rate(|line| line[key][&name].as_u64().unwrap_or(0));
-                (name, rate)
-            })
-            .collect();
-        rows.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
-        rows
-    }
-
-    fn table(&self, title: &str, key: &str) -> String {
-        let rows = self.busiest(key);
-        if rows.is_empty() {
-            return String::new();
-        }
-        let mut text = format!("\n{title:<18} {:>9} {:>12}\n", "a second", "in all");
-        for (name, rate) in rows {
-            let _ = writeln!(text, "{name:<18} {rate:>9} {:>12}", self.now[key][&name].as_u64().unwrap_or(0));
-        }
-        text
-    }
-}
-
-fn sum(counts: &Value) -> u64 {
-    counts.as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum()
-}
-
-fn bytes(number: u64) -> String {
-    match number {
-        0..10_000 => format!("{number} B"),
-        10_000..10_000_000 => format!("{} kB", number / 1000),
-        _ => format!("{} MB", number / 1_000_000),
-    }
-}
-
-/// Round trips of this program's own PINGs, each row twice as long as the one before.
-fn histogram(round_trips: &[Duration]) -> String {
-    if round_trips.is_empty() {
-        return "\nno answer to PINGs\n".to_owned();
-    }
-    let row = |time: &Duration| (time.as_micros().max(1) as u64).ilog2();
-    let rows: Vec<u32> = round_trips.iter().map(row).collect();
-    let count = |row: u32| rows.iter().filter(|one| **one == row).count() as u64;
-    let (first, last) = (rows.iter().min().copied().unwrap_or(0), rows.iter().max().copied().unwrap_or(0));
-    let most = (first..=last).map(count).max().unwrap_or(1).max(1);
-    let mut text = format!("\nround trips of the last {} PINGs of this program\n", round_trips.len());
-    for row in first..=last {
-        let bar = "#".repeat(usize::try_from(count(row) * BAR / most).unwrap_or(0));
-        let _ = writeln!(text, "{:>9} us  {:>4}  {bar}", 1u64 << row, count(row));
-    }
-    text
-}
+//! Lays out what is known of a server in any rectangle: a head, then bands of panels, as many as there is room for. Knows no
+//! terminal.
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
+mod tests;
 
-    use super::*;
+use std::time::Duration;
 
-    fn line(uptime: f64, datagrams: u64) -> Value {
-        json!({
-            "server": "[::]:1066", "uptime_s": uptime, "peers": 7, "offers": 2, "datagrams_in": datagrams,
-            "bytes_in": datagrams * 1000, "datagrams_out": datagrams, "bytes_out": datagrams * 900,
-            "received": { "PING": datagrams, "OFFER": 4 }, "sent": { "PONG": datagrams },
-            "dropped": { "not_ours": datagrams / 2 },
-        })
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Style, Stylize};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use super::facts::Facts;
+use super::panel::{Panel, count};
+use super::round_trips::RoundTrips;
+
+/// Panels beside each other, the most important band first, from this width on.
+const BANDS: [(u16, &[&[Panel]]); 3] = [
+    (
+        132,
+        &[
+            &[Panel::Traffic],
+            &[Panel::Received, Panel::Sent, Panel::RoundTrips],
+            &[Panel::Refused, Panel::Dropped, Panel::Socket],
+        ],
+    ),
+    (
+        64,
+        &[
+            &[Panel::Traffic],
+            &[Panel::Received, Panel::Sent],
+            &[Panel::Refused, Panel::Dropped],
+            &[Panel::RoundTrips, Panel::Socket],
+        ],
+    ),
+    (
+        0,
+        &[
+            &[Panel::Traffic],
+            &[Panel::Dropped],
+            &[Panel::Refused],
+            &[Panel::Received],
+            &[Panel::Sent],
+            &[Panel::RoundTrips],
+            &[Panel::Socket],
+        ],
+    ),
+];
+/// Columns between two panels.
+const GAP: u16 = 2;
+/// Rows of a band that is there at all, title included; a band of panels that want fewer has fewer.
+const BAND_LEAST: u16 = 3;
+/// Rows of one graph of the traffic, at most.
+const GRAPH_MOST: u16 = 4;
+/// Widths of the head's columns, each with two cells below each other.
+const HEAD: [u16; 5] = [16, 24, 20, 20, 20];
+/// Columns below which it is not told how current the screen is.
+const STATE_FROM: u16 = 24;
+/// Rows of the head where there is anything below it.
+const HEAD_LEAST: u16 = 3;
+/// Rows below which there is nothing but the head.
+const BODY_FROM: u16 = 8;
+
+/// What is drawn.
+pub(super) struct View<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) round_trips: &'a RoundTrips,
+    pub(super) state: State,
+}
+
+/// How current it is, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Live,
+    /// The server should have told more by now.
+    Silent(Duration),
+    Paused,
+    /// Nobody can press a key.
+    Printed,
+}
+
+impl View<'_> {
+    /// Fills the area.
+    pub(super) fn draw(&self, area: Rect, buffer: &mut Buffer) {
+        let cells = self.cells();
+        let columns = head_columns(area.width);
+        let pairs = if columns < 4 { cells.len().div_ceil(columns) } else { 1 };
+        let head_most = if area.height < BODY_FROM { area.height } else { area.height / 4 };
+        let head = (1 + 2 * pairs as u16).min(head_most.max(HEAD_LEAST));
+        let foot = u16::from(area.height >= BODY_FROM && self.state != State::Printed);
+        let [head, body, foot] =
+            Layout::vertical([Constraint::Length(head), Constraint::Fill(1), Constraint::Length(foot)])
+                .areas(area);
+        self.draw_head(&cells, columns, head, buffer);
+        self.draw_bands(body, buffer);
+        self.foot().render(foot, buffer);
     }
 
-    #[test]
-    fn second_is_told_as_a_line_and_as_a_screen() {
-        let (before, now) = (line(10.0, 100), line(12.0, 500));
-        let second = Second { before: &before, now: &now };
-        assert_eq!(
-            second.line(),
-            "7 peers, 2 calls under way; in 200/s 200 kB/s, out 200/s 180 kB/s; refused 0/s, dropped 100/s"
-        );
-        let screen = second.screen(&[
-            Duration::from_micros(100),
-            Duration::from_micros(120),
-            Duration::from_micros(300),
-        ]);
-        for expected in [
-            "[::]:1066, up 0 h 0 min 12 s\n",
-            "out/in 0.900 (below 1",
-            "PING                     200   PONG                     200\n",
-            "OFFER                      0 ",
-            "not_ours                 100          250\n",
-            "       64 us     2  ########################################\n",
-            "      128 us     0  \n",
-            "      256 us     1  ####################\n",
-        ] {
-            assert!(screen.contains(expected), "{expected:?} is not in\n{screen}");
+    /// Returns a screen of this size as text, without what is blank at the ends.
+    pub(super) fn text(&self, width: u16, height: u16) -> String {
+        let area = Rect::new(0, 0, width, height);
+        let mut buffer = Buffer::empty(area);
+        self.draw(area, &mut buffer);
+        let row = |y| (0..width).filter_map(|x| buffer.cell((x, y))).map(|cell| cell.symbol()).collect();
+        let rows = (0..height).map(|y| -> String { row(y) });
+        let text: String = rows.map(|row| format!("{}\n", row.trim_end())).collect();
+        text.trim_end().to_owned()
+    }
+
+    fn draw_head(&self, cells: &[[Line<'_>; 2]], columns: usize, area: Rect, buffer: &mut Buffer) {
+        let Facts { now, .. } = self.facts;
+        let title = Line::from(vec![now.server.as_str().bold(), format!("   up {}", self.uptime()).into()]);
+        let state = match self.state {
+            State::Live => "live".green(),
+            State::Silent(time) => format!("no news for {} s", time.as_secs()).black().on_yellow(),
+            State::Paused => "paused".black().on_yellow(),
+            State::Printed => Span::default(),
+        };
+        let first = Rect { height: area.height.min(1), ..area };
+        let state_width = if area.width < STATE_FROM { 0 } else { state.width() as u16 };
+        let gap = state_width.min(1);
+        let widths = [Constraint::Fill(1), Constraint::Length(state_width)];
+        let [left, right] = Layout::horizontal(widths).spacing(gap).areas(first);
+        title.render(left, buffer);
+        state.render(right, buffer);
+        for (number, pair) in cells.iter().enumerate() {
+            let (column, pairs_above) = (number % columns, (number / columns) as u16);
+            for (cell, y) in pair.iter().zip(1 + 2 * pairs_above..) {
+                let x: u16 = HEAD.iter().take(column).sum();
+                let width = if columns == 1 { area.width } else { HEAD[column] };
+                let cell_area = Rect::new(area.x + x, area.y + y, width, 1);
+                cell.render(cell_area.intersection(area), buffer);
+            }
         }
-        assert!(Second { before: &now, now: &now }.line().contains("in 0/s"));
     }
+
+    /// Returns the head's cells, the more important pairs first.
+    fn cells(&self) -> [[Line<'static>; 2]; HEAD.len()] {
+        let Facts { now, .. } = self.facts;
+        let cell = |label: &str, value: String| Line::from(vec![format!("{label} ").dim(), value.bold()]);
+        let limits = self.facts.limits();
+        // The star is that of their rows.
+        let limits_hit = match limits.rate {
+            Some(rate @ 1..) => {
+                Line::from(vec!["limits hit* ".dim(), format!("{}/s", count(rate)).yellow().bold()])
+            }
+            Some(0) | None => cell("limits hit*", count(limits.total)),
+        };
+        let ratio = match self.facts.ratio() {
+            // Answers to STUN alone may be longer than what they answer. SPEC 17
+            Some(ratio) if ratio > 1.0 => {
+                Line::from(vec!["out/in ".dim(), format!("{ratio:.3} !").yellow().bold()])
+            }
+            Some(ratio) => cell("out/in", format!("{ratio:.3}")),
+            None => cell("out/in", "-".to_owned()),
+        };
+        let registered = self.facts.rate(|line| line.registrations);
+        let registered = registered.map_or_else(|| "-".to_owned(), |rate| format!("{}/s", count(rate)));
+        [
+            [cell("peers", count(now.peers)), ratio],
+            [cell("calls under way", count(now.offers)), limits_hit],
+            [cell("answered", count(now.offers_answered)), cell("registered", registered)],
+            [cell("unanswered", count(now.offers_timed_out)), cell("forgotten", count(now.forgotten))],
+            [cell("closed", count(now.offers_closed)), cell("moved", count(now.moves))],
+        ]
+    }
+
+    fn uptime(&self) -> String {
+        let seconds = self.facts.uptime().as_secs();
+        let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+        match (days, hours, minutes) {
+            (1.., _, _) => format!("{days} d {hours} h {minutes} min"),
+            (0, 1.., _) => format!("{hours} h {minutes} min {} s", seconds % 60),
+            (0, 0, 1..) => format!("{minutes} min {} s", seconds % 60),
+            (0, 0, 0) => format!("{seconds} s"),
+        }
+    }
+
+    fn draw_bands(&self, area: Rect, buffer: &mut Buffer) {
+        let fits = |(width, _): &&(u16, _)| area.width >= *width;
+        let bands = BANDS.iter().find(fits).map_or(&[][..], |(_, bands)| bands);
+        let wanted: Vec<u16> =
+            bands.iter().map(|band| band.iter().map(|panel| panel.rows(self)).max().unwrap_or(0)).collect();
+        let mut y = area.y;
+        for (band, height) in bands.iter().zip(heights(&wanted, area.height)) {
+            let widths = Layout::horizontal(band.iter().map(|_| Constraint::Fill(1))).spacing(GAP);
+            let places = widths.split(Rect { y, height, ..area });
+            for (panel, place) in band.iter().zip(places.iter()) {
+                panel.draw(self, *place, buffer);
+            }
+            y += height;
+        }
+    }
+
+    fn foot(&self) -> Line<'static> {
+        let text = match self.state {
+            State::Live | State::Silent(_) => "q, Esc, Ctrl-C end   p pause",
+            State::Paused => "q, Esc, Ctrl-C end   p go on",
+            State::Printed => "",
+        };
+        Line::styled(text, Style::new().dim())
+    }
+}
+
+/// Returns how many of the head's columns stand beside each other.
+fn head_columns(width: u16) -> usize {
+    let fitting = (1..=HEAD.len()).filter(|columns| HEAD.iter().take(*columns).sum::<u16>() <= width);
+    fitting.max().unwrap_or(1)
+}
+
+/// Shares rows among bands that want so many, of which the first is the traffic: each gets its least while there is room, then
+/// what it wants, and the graphs what is left.
+fn heights(wanted: &[u16], available: u16) -> Vec<u16> {
+    let mut rest = available;
+    let mut heights = vec![0; wanted.len()];
+    for (number, wanted) in wanted.iter().enumerate() {
+        let least = if number == 0 { *wanted } else { BAND_LEAST.min(*wanted) };
+        if least > rest {
+            break;
+        }
+        heights[number] = least;
+        rest -= least;
+    }
+    loop {
+        let before = rest;
+        for (height, wanted) in heights.iter_mut().zip(wanted) {
+            if (1..*wanted).contains(height) && rest > 0 {
+                *height += 1;
+                rest -= 1;
+            }
+        }
+        if rest == before {
+            break;
+        }
+    }
+    if let Some(traffic) = heights.first_mut().filter(|height| **height > 0) {
+        *traffic += Panel::GRAPHS * (rest / Panel::GRAPHS).min(GRAPH_MOST - 1);
+    }
+    heights
 }

@@ -1,0 +1,120 @@
+//! The terminal: another screen for as long as [`Screen`] lives, and what is typed meanwhile.
+
+use std::io;
+use std::thread;
+
+use ratatui::DefaultTerminal;
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::layout::Rect;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+/// Wishes that wait, at most; whoever types faster waits too.
+const WISHES: usize = 16;
+
+/// What the person before the terminal wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    End,
+    Pause,
+    /// The terminal has another size.
+    Redraw,
+}
+
+/// Another screen. The one before comes back when this is dropped, and before the message of a panic.
+pub(super) struct Screen {
+    terminal: DefaultTerminal,
+}
+
+impl Screen {
+    /// Takes the terminal.
+    ///
+    /// # Errors
+    /// The operating system's; the terminal is as it was then.
+    pub(super) fn open() -> io::Result<Self> {
+        // With a hook for panics.
+        let opened = ratatui::try_init();
+        opened.map(|terminal| Self { terminal }).inspect_err(|_| close())
+    }
+
+    /// Draws all of it; what has not changed is not written again.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn draw(&mut self, draw: impl FnOnce(Rect, &mut Buffer)) -> io::Result<()> {
+        self.terminal.draw(|frame| draw(frame.area(), frame.buffer_mut())).map(|_| ())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // A panic has done it already, and has written since where the cursor was.
+        if !thread::panicking() {
+            close();
+        }
+    }
+}
+
+/// Gives the terminal back. It shows its cursor when it is dropped.
+fn close() {
+    // A terminal that has gone needs nothing.
+    drop(ratatui::try_restore());
+}
+
+/// Returns what is wished from now on, until the terminal has gone.
+pub(super) fn wishes() -> Receiver<Wish> {
+    let (sender, wishes) = mpsc::channel(WISHES);
+    // Not of the runtime, which would wait for one more key at the end.
+    thread::spawn(move || read(&sender));
+    wishes
+}
+
+fn read(wishes: &Sender<Wish>) {
+    while let Ok(event) = event::read() {
+        if let Some(wish) = wish(&event)
+            && wishes.blocking_send(wish).is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn wish(event: &Event) -> Option<Wish> {
+    match event {
+        Event::Key(key) if key.kind == KeyEventKind::Press => typed(key),
+        Event::Resize(..) => Some(Wish::Redraw),
+        Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Paste(_) => None,
+    }
+}
+
+fn typed(key: &KeyEvent) -> Option<Wish> {
+    // A terminal that is read key by key makes no signal of Ctrl-C.
+    if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
+        return Some(Wish::End);
+    }
+    if key.code == KeyCode::Esc || key.code == KeyCode::Char('q') {
+        return Some(Wish::End);
+    }
+    (key.code == KeyCode::Char('p')).then_some(Wish::Pause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(code: KeyCode, modifiers: KeyModifiers) -> Option<Wish> {
+        wish(&Event::Key(KeyEvent::new(code, modifiers)))
+    }
+
+    #[test]
+    fn keys_mean_what_the_foot_of_the_screen_says() {
+        let none = KeyModifiers::NONE;
+        assert_eq!(key(KeyCode::Char('q'), none), Some(Wish::End));
+        assert_eq!(key(KeyCode::Esc, none), Some(Wish::End));
+        assert_eq!(key(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(Wish::End));
+        assert_eq!(key(KeyCode::Char('p'), none), Some(Wish::Pause));
+        assert_eq!(wish(&Event::Resize(80, 24)), Some(Wish::Redraw));
+        assert_eq!(key(KeyCode::Char('c'), none), None);
+        assert_eq!(key(KeyCode::Enter, none), None);
+    }
+}

@@ -192,7 +192,8 @@ impl fmt::Display for Failure {
             Self::Resolve { server, error: None } => write!(f, "{server}: the name has no address"),
             Self::NoAnswer { server, waited } => write!(
                 f,
-                "no answer from {server} in {} s: is UDP {} open, and does a server run there?",
+                "no answer from {server} in {} s: is UDP {} open, and does a server run there? roundtable-probe doctor \
+                 {server} says",
                 waited.as_secs(),
                 server.port()
             ),

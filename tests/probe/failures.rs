@@ -11,8 +11,10 @@ fn silence_is_explained() {
     // It listens and says nothing.
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (address, port) = (&nobody.local_addr().unwrap().to_string(), nobody.local_addr().unwrap().port());
-    let message =
-        format!("no answer from {address} in 1 s: is UDP {port} open, and does a server run there?");
+    let message = format!(
+        "no answer from {address} in 1 s: is UDP {port} open, and does a server run there? roundtable-probe doctor \
+             {address} says"
+    );
     for command in [
         &["ping", address, "--count", "1"][..],
         &["register", address],

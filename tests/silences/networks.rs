@@ -108,6 +108,33 @@ fn udp_blocked_on_the_way_out() {
     examined("udp_blocked_on_the_way_out", Access::Cone, break_it, DOCTOR, 3);
 }
 
+/// The first router takes no UDP at all.
+fn close_first_router() {
+    on(
+        "alice-nat",
+        "nft 'table inet first { chain taken { type filter hook prerouting priority filter - 1; iifname != out meta l4proto udp \
+         drop; }; }'",
+    );
+}
+
+#[test]
+fn udp_blocked_at_the_first_router() {
+    examined("udp_blocked_at_the_first_router", Access::Cone, |_| close_first_router(), DOCTOR, 3);
+}
+
+/// Then it cannot be known where.
+#[test]
+fn udp_blocked_where_no_router_says_anything() {
+    let break_it = |_: &Place| {
+        close_first_router();
+        on(
+            "alice",
+            "nft 'table inet own { chain input { type filter hook input priority filter; icmp type time-exceeded drop; }; }'",
+        );
+    };
+    examined("udp_blocked_where_no_router_says_anything", Access::Cone, break_it, DOCTOR, 3);
+}
+
 #[test]
 fn udp_blocked_on_the_way_back() {
     let break_it = |_: &Place| filter("alice-isp", "iifname core meta l4proto udp drop");

@@ -31,7 +31,7 @@ pub(super) async fn examine(server: SocketAddr, client: &Client, maxblob: u32, u
         Ok(Err(failure)) => Finding::failed(
             "call",
             Fault::Call,
-            format!("a call to itself fails: {failure}"),
+            format!("a call to itself fails: {}", reason(&failure)),
             "see the steps above; if they are well, ask the server's operator",
         ),
         Ok(Ok(Talk { bytes, took, retransmissions })) => Finding::ok(
@@ -44,6 +44,11 @@ pub(super) async fn examine(server: SocketAddr, client: &Client, maxblob: u32, u
         )
         .with(json!({ "bytes": bytes, "took_ms": millis(took), "retransmissions": retransmissions })),
     }
+}
+
+/// Says it without advice about another side, which there is not.
+fn reason(failure: &Failure) -> String {
+    if let Failure::Call { reason, .. } = failure { reason.to_string() } else { failure.to_string() }
 }
 
 struct Talk {

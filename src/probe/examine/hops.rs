@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 /// How far datagrams come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hops {
-    /// The farthest router that sent a PING back.
+    /// The farthest router that sent a PING back; 0 where routers send back TCP alone.
     pub(super) udp: u8,
     /// Steps to the host, the last one included, if TCP goes there.
     pub(super) all: Option<u8>,
@@ -48,11 +48,14 @@ mod linux {
         let (mut udp, mut tcp) = (JoinSet::new(), JoinSet::new());
         for hops in 1..=FARTHEST {
             udp.spawn(async move { dies_after(server, hops).await.unwrap_or(false).then_some(hops) });
-            tcp.spawn(async move { arrives_after(server, hops).await.unwrap_or(false).then_some(hops) });
+            tcp.spawn(async move { (hops, connect(server, hops).await) });
         }
         let udp = udp.join_all().await.into_iter().flatten().max();
-        let all = tcp.join_all().await.into_iter().flatten().min();
-        udp.map(|udp| Hops { udp, all }).or_else(|| all.map(|all| Hops { udp: 0, all: Some(all) }))
+        let tcp = tcp.join_all().await;
+        let all = tcp.iter().filter(|(_, end)| *end == End::Host).map(|(hops, _)| *hops).min();
+        // Where no router says anything, that none does of a PING means nothing.
+        let are_told = tcp.iter().any(|(_, end)| *end == End::Router);
+        udp.or(are_told.then_some(0)).map(|udp| Hops { udp, all })
     }
 
     /// Tells whether a router says that a PING with this time to live has died.
@@ -76,8 +79,26 @@ mod linux {
         Ok(matches!(heard, Ok(Err(error)) if error.kind() == io::ErrorKind::HostUnreachable))
     }
 
-    /// Tells whether TCP with this time to live comes to the host.
-    async fn arrives_after(server: SocketAddr, hops: u8) -> io::Result<bool> {
+    /// Whose word ends an attempt to connect.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum End {
+        Host,
+        /// It says that the packet has died there.
+        Router,
+        Nobody,
+    }
+
+    /// Tries TCP with this time to live.
+    async fn connect(server: SocketAddr, hops: u8) -> End {
+        match timeout(PATIENCE, connected(server, hops)).await {
+            Ok(Ok(())) => End::Host,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => End::Host,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::HostUnreachable => End::Router,
+            Ok(Err(_)) | Err(_) => End::Nobody,
+        }
+    }
+
+    async fn connected(server: SocketAddr, hops: u8) -> io::Result<()> {
         let socket = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         let options = socket2::SockRef::from(&socket);
         if server.is_ipv4() {
@@ -85,10 +106,6 @@ mod linux {
         } else {
             options.set_unicast_hops_v6(hops.into())?;
         }
-        Ok(match timeout(PATIENCE, socket.connect(server)).await {
-            Ok(Ok(_)) => true,
-            Ok(Err(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
-            Err(_) => false,
-        })
+        socket.connect(server).await.map(drop)
     }
 }

@@ -199,6 +199,15 @@ fn judge_silence(server: SocketAddr, silence: Option<&Silence>) -> Finding {
     };
     let open = format!("open UDP {port} in both directions, at this network's firewall and at the server's");
     match (&silence.hops, silence.has_tcp) {
+        (Some(Hops { udp: 0, all: Some(all) }), _) => Finding::failed(
+            "udp",
+            Fault::Silence,
+            format!(
+                "{text}: UDP is blocked on the way out. PINGs come to none of the {all} steps to {ip}, while TCP goes all the \
+                 way"
+            ),
+            format!("a firewall on this machine or at the first step drops UDP: {open}"),
+        ),
         (Some(Hops { udp, all: Some(all) }), _) if udp + 1 < *all => Finding::failed(
             "udp",
             Fault::Silence,
@@ -242,7 +251,6 @@ fn judge_silence(server: SocketAddr, silence: Option<&Silence>) -> Finding {
 
 fn ordinal(number: u8) -> String {
     match number {
-        0 => "none".to_owned(),
         1 => "1st".to_owned(),
         2 => "2nd".to_owned(),
         3 => "3rd".to_owned(),

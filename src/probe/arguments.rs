@@ -137,7 +137,8 @@ pub(super) struct Register {
 #[argh(
     subcommand,
     name = "listen",
-    note = "With --json:\n\
+    note = "Callers who have a key are shown with their name in the contacts (see the help of call).\n\
+            With --json:\n\
             key_made: file\n\
             listening: id, observed, address\n\
             progress: offer, from, transfer, fragments, of_fragments, bytes, of_bytes, took_ms\n\

@@ -42,8 +42,8 @@ pub(super) enum Failure {
     PeerAddress(PeerAddressError),
     /// What should be an identifier is none.
     Identifier { text: String, error: PeerIdError },
-    /// Nobody to call is named.
-    PeerMissing { text: String },
+    /// Nobody to call is named, not in this file either.
+    PeerMissing { text: String, contacts: Option<PathBuf> },
     /// The server's name leads nowhere.
     Resolve { server: String, error: Option<io::Error> },
     /// The server does not answer.
@@ -185,11 +185,15 @@ impl fmt::Display for Failure {
             Self::KeyFile(error) => error.fmt(f),
             Self::PeerAddress(error) => write!(f, "peer address: {error} ({})", error.name()),
             Self::Identifier { text, error } => write!(f, "{text}: {error}"),
-            Self::PeerMissing { text } => write!(
-                f,
-                "{text} is no peer address, and no peer is named: call SERVER PEER, or call ADDRESS, where ADDRESS \
-                 begins with roundtable:"
-            ),
+            Self::PeerMissing { text, contacts } => {
+                write!(
+                    f,
+                    "{text} is no peer address, and no peer is named: call SERVER PEER, or call ADDRESS, where ADDRESS \
+                     begins with roundtable:"
+                )?;
+                let Some(contacts) = contacts else { return Ok(()) };
+                write!(f, ", or call NAME, where {} has a line NAME ADDRESS", contacts.display())
+            }
             Self::Interrupted { signal } => write!(f, "ended by {signal}"),
             Self::Resolve { server, error: Some(error) } => write!(f, "{server}: no such server: {error}"),
             Self::Resolve { server, error: None } => write!(f, "{server}: the name has no address"),

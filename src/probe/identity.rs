@@ -99,7 +99,7 @@ impl Destination {
             let peer = Peer::read(peer)?.identifier();
             return Ok(Self { peer, server: first.to_owned(), further: Vec::new() });
         }
-        let missing = || Failure::PeerMissing { text: first.to_owned() };
+        let missing = || Failure::PeerMissing { text: first.to_owned(), contacts: contacts::file() };
         // A server with a port has a colon too: only what an address alone has tells that one was meant.
         if !first.contains(['@', '#']) && !first.trim_start().starts_with("roundtable:") {
             return Err(missing());

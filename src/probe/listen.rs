@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::task::{JoinError, JoinSet};
 
 use super::arguments::Listen;
+use super::contacts;
 use super::failure::Failure;
 use super::follow::follow;
 use super::identity::{self, Sealing};
@@ -144,7 +145,8 @@ async fn attend(report: Report, mut call: IncomingCall, manner: Manner) -> Resul
         "sealed": sealing.is_sealed(),
     });
     let (bytes, from) = (call.offer.len(), call.from);
-    let text = format!("offer {id}: {bytes} bytes from {from}, seen at {observed}, {sealing}");
+    let name = contacts::name_of(from).map(|name| format!(" ({name})")).unwrap_or_default();
+    let text = format!("offer {id}: {bytes} bytes from {from}{name}, seen at {observed}, {sealing}");
     report.step("offered", fields, &text);
     if let Some(directory) = &manner.save {
         write(&directory.join(format!("{id}.sdp")), &call.offer)?;
@@ -155,7 +157,10 @@ async fn attend(report: Report, mut call: IncomingCall, manner: Manner) -> Resul
             let offered = Offered { offer: id, from, observed: call.observed, blob: call.offer.clone() };
             match program::decide(command, offered).await? {
                 Decision::Answer(answer) => Reply::With(answer),
-                Decision::Decline => Reply::Decline,
+                Decision::Decline(why) => {
+                    report.text(&format!("              it declines: {why}"));
+                    Reply::Decline
+                }
             }
         }
         Reply::Echo => Reply::With(call.offer.clone()),

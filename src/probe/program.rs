@@ -1,8 +1,9 @@
 //! Hands an offer to a program of the user, and takes its answer.
 
+use std::fmt;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use bytes::Bytes;
 use roundtable_proto::wire::{BLOB_MAX, OfferId, PeerId};
@@ -22,8 +23,27 @@ pub(super) struct Offered {
 pub(super) enum Decision {
     /// Its output.
     Answer(Bytes),
-    /// It wrote nothing, wrote too much, or did not end well.
-    Decline,
+    /// It gives none.
+    Decline(Why),
+}
+
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It did not end well.
+    Ended(ExitStatus),
+    Silent,
+    TooLong,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(status) => write!(f, "the program ended with {status}"),
+            Self::Silent => f.write_str("the program wrote nothing"),
+            Self::TooLong => write!(f, "the program wrote more than {BLOB_MAX} bytes"),
+        }
+    }
 }
 
 /// Runs the command in a shell, with the offer on its standard input; does not stop others meanwhile.
@@ -42,9 +62,15 @@ fn run(command: &str, offered: &Offered) -> std::io::Result<Decision> {
         .stdout(Stdio::piped())
         .spawn()?;
     let answer = talk(&mut child, &offered.blob)?;
-    let has_ended_well = child.wait()?.success();
-    let is_answer = has_ended_well && (1..=BLOB_MAX).contains(&answer.len());
-    Ok(if is_answer { Decision::Answer(answer.into()) } else { Decision::Decline })
+    let status = child.wait()?;
+    // What writes on when nobody reads any more does not end well either.
+    if answer.len() > BLOB_MAX {
+        return Ok(Decision::Decline(Why::TooLong));
+    }
+    if !status.success() {
+        return Ok(Decision::Decline(Why::Ended(status)));
+    }
+    Ok(if answer.is_empty() { Decision::Decline(Why::Silent) } else { Decision::Answer(answer.into()) })
 }
 
 /// Writes the offer while the answer is read: either may be longer than a pipe.

@@ -35,10 +35,11 @@ fn dashboard_fills_the_terminal_and_gives_it_back() {
     let place = tempfile::tempdir().unwrap();
     let (server, mut terminal) = watched(place.path(), 100, 30);
     let rows = terminal.wait_for("an answered PING", |rows| {
-        has_foot(rows) && rows.iter().any(|row| row.contains(" us ") && row.contains('█'))
+        let is_answered = rows.iter().any(|row| row.contains(" us ") && row.contains('█'));
+        is_answered && has_foot(rows) && rows[0].ends_with(" live")
     });
     assert!(rows[0].starts_with(&format!("{}   up ", server.address)), "{rows:#?}");
-    assert!(rows[0].ends_with(" live") && rows[0].chars().count() == 100, "{rows:#?}");
+    assert_eq!(rows[0].chars().count(), 100, "{rows:#?}");
     for part in [
         "peers 0 ",
         "calls under way 0 ",
@@ -112,14 +113,32 @@ fn dashboard_follows_the_size_of_the_terminal_and_can_be_held() {
 }
 
 #[test]
-fn lines_are_told_on_a_terminal_that_wants_them() {
+fn server_that_tells_nothing_more_is_seen_to_be_silent() {
+    let place = tempfile::tempdir().unwrap();
+    let (server, mut terminal) = watched(place.path(), 80, 24);
+    server.program.signal("STOP");
+    terminal.wait_for("that it is silent", |rows| rows[0].contains("   no news for "));
+    server.program.signal("CONT");
+    terminal.wait_for("that it is back", |rows| rows[0].ends_with(" live"));
+    terminal.press("q");
+    assert_eq!(terminal.wait(), restored(&[]));
+}
+
+#[test]
+fn lines_are_told_on_a_terminal_that_wants_them_or_has_no_keys() {
     let place = tempfile::tempdir().unwrap();
     let socket = place.path().join("stats");
     let socket = socket.to_str().unwrap();
     let _server = Rendezvous::start(0, &format!("statssocket: {socket}\n"));
-    let terminal = Terminal::start(PROBE, &["watch", socket, "--plain", "--count", "1"], 100, 30);
-    let left = terminal.wait();
-    assert_eq!(left.text.len(), 1, "{left:?}");
-    assert!(left.text[0].starts_with("0 peers, 0 calls under way; in "), "{left:?}");
-    assert!(left.same_settings && !left.other_screen && left.cursor && left.code == Some(0), "{left:?}");
+    let words = ["watch", socket, "--count", "1"];
+    for terminal in [
+        Terminal::start(PROBE, &[&words[..], &["--plain"]].concat(), 100, 30),
+        Terminal::start("env", &[&["TERM=dumb", PROBE], &words[..]].concat(), 100, 30),
+        Terminal::start_without_keys(PROBE, &words, 100, 30),
+    ] {
+        let left = terminal.wait();
+        let [line] = &left.text[..] else { panic!("{left:?}") };
+        assert!(line.starts_with("0 peers, 0 calls under way; in "), "{line}");
+        assert_eq!(left, restored(&[line]));
+    }
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -41,19 +42,27 @@ pub(crate) struct Left {
 impl Terminal {
     /// Starts a program before a terminal of this size.
     pub(crate) fn start(program: &str, arguments: &[&str], columns: u16, rows: u16) -> Self {
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", program]).args(arguments);
+        Self::spawn(&mut command, true, columns, rows)
+    }
+
+    /// The same, where nobody can type: only what the program writes goes to the terminal.
+    pub(crate) fn start_without_keys(program: &str, arguments: &[&str], columns: u16, rows: u16) -> Self {
+        let mut command = Command::new("setsid");
+        command.arg(program).args(arguments);
+        Self::spawn(&mut command, false, columns, rows)
+    }
+
+    fn spawn(command: &mut Command, has_keys: bool, columns: u16, rows: u16) -> Self {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).unwrap();
         let inner = || Stdio::from(pair.slave.try_clone().unwrap());
         let settings = stty(&pair.slave, &["-g"]);
-        let child = Command::new("setsid")
-            .args(["--ctty", program])
-            .args(arguments)
-            .env("TERM", "xterm-256color")
-            .stdin(inner())
-            .stdout(inner())
-            .stderr(inner())
-            .spawn()
-            .unwrap();
+        command.env("TERM", "xterm-256color").stdin(if has_keys { inner() } else { Stdio::null() });
+        let child = command.stdout(inner()).stderr(inner()).spawn().unwrap();
+        // Which holds the inner side open, too.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let seen = Arc::new((Mutex::new(Seen::new(columns, rows)), Condvar::new()));
         let outer = File::from(pair.master);
         let (mut from, told) = (outer.try_clone().unwrap(), Arc::clone(&seen));
@@ -95,8 +104,14 @@ impl Terminal {
     }
 
     /// Waits for the program to end.
-    pub(crate) fn wait(mut self) -> Left {
-        let code = self.child.wait().unwrap().code();
+    pub(crate) fn wait(self) -> Left {
+        let (sender, ended) = channel();
+        let mut child = self.child;
+        // The test may have given up.
+        thread::spawn(move || sender.send(child.wait().unwrap().code()));
+        let Ok(code) = ended.recv_timeout(PATIENCE) else {
+            panic!("still running:\n{}", self.seen.0.lock().unwrap().rows().join("\n"));
+        };
         let same_settings = stty(&self.inner, &["-g"]) == self.settings;
         drop(self.inner);
         self.reader.join().unwrap();

@@ -6,6 +6,7 @@ use std::thread;
 use ratatui::DefaultTerminal;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::terminal::is_raw_mode_enabled;
 use ratatui::layout::Rect;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
@@ -33,8 +34,12 @@ impl Screen {
     /// The operating system's; the terminal is as it was then.
     pub(super) fn open() -> io::Result<Self> {
         // With a hook for panics.
-        let opened = ratatui::try_init();
-        opened.map(|terminal| Self { terminal }).inspect_err(|_| close())
+        ratatui::try_init().map(|terminal| Self { terminal }).inspect_err(|_| {
+            // The first step; without it there was none.
+            if is_raw_mode_enabled().unwrap_or(true) {
+                close();
+            }
+        })
     }
 
     /// Draws all of it; what has not changed is not written again.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use roundtable_proto::client::{FailReason, OfferError, RefusalCode};
 use roundtable_proto::identity::IdentityError;
 use roundtable_proto::peer_address::PeerAddressError;
-use roundtable_proto::wire::{BLOB_MAX, PeerId, PeerIdError};
+use roundtable_proto::wire::{BLOB_MAX, ErrorCode, PeerId, PeerIdError};
 
 use self::words::{explain, meaning};
 use super::identity::Sealing;
@@ -211,8 +211,11 @@ impl fmt::Display for Failure {
             Self::Refused { code, detail, retry_after } => {
                 write!(f, "the server refuses the registration: {}", meaning(*code, *detail))?;
                 match retry_after {
-                    Some(wait) => write!(f, " Try again in {} s.", wait.as_secs() + 1),
-                    None => Ok(()),
+                    // That it is asked again by itself is of no use where versions differ.
+                    Some(wait) if *code != RefusalCode::Known(ErrorCode::Version) => {
+                        write!(f, " Try again in {} s.", wait.as_secs() + 1)
+                    }
+                    Some(_) | None => Ok(()),
                 }
             }
             Self::NotAgreed { server } => write!(

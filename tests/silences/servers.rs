@@ -74,15 +74,32 @@ fn identifier_that_is_taken() {
     assert_printed("identifier_that_is_taken", &command, &doctor(&address, &["--id", BOB]), 4);
 }
 
+/// A server that speaks version 2, and says so to whoever does not.
+fn of_another_version() -> String {
+    answering(|asked| {
+        let (kind, reference) = (asked[3], if asked[3] == PING { 4..20 } else { 20..36 });
+        [b"RT\x02\x8f", &asked[reference], &[0, VERSION, kind, 2, 0, 0, 0, 0]].concat()
+    })
+}
+
+/// Kinds and a code of SPEC 4 and 9.
+const PING: u8 = 1;
+const VERSION: u8 = 3;
+
 #[test]
 fn server_of_another_version() {
-    let address = answering(|_| {
-        let mut error = [b"RT\x02\x8f".as_slice(), &[0; 24]].concat();
-        // VERSION, about a PING, and which version it speaks.
-        (error[21], error[22], error[23]) = (3, 1, 2);
-        error
-    });
+    let address = of_another_version();
     assert_printed("server_of_another_version", "doctor SERVER", &doctor(&address, &[]), 4);
+}
+
+/// It cannot register, so that others find it not there; but it knows why.
+#[test]
+fn peer_of_another_version_is_told_so() {
+    let address = of_another_version();
+    let listened = program::start(PROBE, ["listen", &address, "--timeout", "2"], b"").wait();
+    let told =
+        "the server refuses the registration: it speaks version 2 of the protocol, this probe 1 (VERSION).\n";
+    assert_eq!((listened.code, listened.stderr.as_str()), (Some(4), told));
 }
 
 #[test]

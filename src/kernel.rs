@@ -15,7 +15,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 #[cfg(target_os = "linux")]
+use std::io;
+#[cfg(target_os = "linux")]
+use std::mem::MaybeUninit;
+#[cfg(target_os = "linux")]
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+#[cfg(target_os = "linux")]
+use socket2::SockAddr;
 
 /// Allocations of so many bytes are tables: below, whole pages of 2 MiB would waste more than they save.
 const TABLE: usize = 32 << 20;
@@ -108,6 +115,49 @@ pub(crate) fn backlog(socket: BorrowedFd<'_>) -> Option<Backlog> {
     };
     let [used, granted, ..] = figures;
     (failed == 0).then_some(Backlog { used, granted })
+}
+
+/// Datagrams that one [`send`] takes, at most.
+#[cfg(target_os = "linux")]
+pub(crate) const SENT_MAX: usize = 32;
+
+/// Sends the first [`SENT_MAX`] datagrams in one call (`sendmmsg`), and tells how many the kernel took. Why it did not take
+/// the next is what a call that begins with that one says.
+///
+/// # Errors
+/// The kernel's reason why it did not take the first.
+#[cfg(target_os = "linux")]
+pub(crate) fn send<'a>(
+    socket: BorrowedFd<'_>,
+    datagrams: impl Iterator<Item = (SockAddr, &'a [u8])>,
+) -> io::Result<usize> {
+    let mut names = [const { MaybeUninit::<SockAddr>::uninit() }; SENT_MAX];
+    let mut parts = [const { MaybeUninit::<libc::iovec>::uninit() }; SENT_MAX];
+    let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; SENT_MAX];
+    let mut count: libc::c_uint = 0;
+    let places = names.iter_mut().zip(&mut parts).zip(&mut headers);
+    for ((name, bytes), ((to, part), header)) in datagrams.zip(places) {
+        let to = to.write(name);
+        // Only read by the kernel.
+        let part =
+            part.write(libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() });
+        let header = header.as_mut_ptr().cast::<libc::mmsghdr>();
+        // SAFETY: a header of zeros has no name, no parts and no control messages, and padding may be of any bytes.
+        let zeros = unsafe {
+            header.write_bytes(0, 1);
+            &mut (*header).msg_hdr
+        };
+        zeros.msg_name = to.as_ptr().cast_mut().cast();
+        zeros.msg_namelen = to.len();
+        zeros.msg_iov = part;
+        zeros.msg_iovlen = 1;
+        count += 1;
+    }
+    // SAFETY: the first `count` headers are written; each points at a name and a part that live as long as this call, and
+    // the part at bytes that are borrowed for longer.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr().cast(), count, 0) };
+    // Negative where it failed, and then only.
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -19,7 +19,7 @@ use roundtable_proto::server::{self as engine, Event, Pressure, Transmit, Via};
 use crate::capture::{Capture, Way};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::filter::{Beside, Shedder};
+use crate::filter::{Beside, Orders, Shedder};
 use crate::ports::{Further, Ports, Queues};
 use crate::queue::Drops;
 use crate::seed;
@@ -316,13 +316,20 @@ impl Server {
                     log::trace!("{} bytes from {}: {outcome:?}", datagram.len(), path.remote);
                 }
             }
-            self.flush();
-            self.settle(now);
+            if self.engine.wants_draining() {
+                self.flush();
+            }
         }
+        self.flush();
+        self.settle(now);
     }
 
     /// Tells the engine of a local address, and the operator where that may not be what clients call it.
     fn learn_local(&mut self, via: Via, local: SocketAddr) {
+        if self.shedder.as_ref().is_some_and(|shedder| shedder.orders() != Orders::default()) {
+            // There may be one socket more.
+            self.shed();
+        }
         self.engine.learn_local_address(via, local);
         if self.socket.second_addr().is_some() {
             self.engine.learn_alternates(via, self.socket.alternates(via));
@@ -356,27 +363,34 @@ impl Server {
 
     /// Sends all that waits.
     fn flush(&mut self) {
-        while let Some(transmit) = self.engine.poll_transmit() {
-            if let Some(capture) = &self.capture {
-                let engine::Path { remote, via } = transmit.path;
-                // What goes through a proxy is kept as it is for the client.
-                let via = self.gate.as_ref().map_or(via, |gate| gate.local(via));
-                let local = self.socket.local(via).unwrap_or(self.address);
-                for datagram in transmit.contents.chunks(transmit.segment_size.max(1)) {
-                    capture.note(Way::Out, local, remote, datagram);
-                }
+        let (capture, socket) = (&self.capture, &self.socket);
+        let note = |transmit: &Transmit<'_>, via| {
+            if let Some(capture) = capture {
+                let local = socket.local(via).unwrap_or(self.address);
+                transmit.datagrams().for_each(|one| capture.note(Way::Out, local, transmit.path.remote, one));
             }
-            let (socket, errors) = (&mut self.socket, &mut self.transport.send_errors);
-            let mut send = |transmit: &Transmit<'_>| {
-                if let Err(error) = socket.send(transmit) {
-                    *errors += 1;
-                    log::debug!("{} bytes to {}: {error}", transmit.contents.len(), transmit.path.remote);
+        };
+        let transmits = self.engine.poll_transmits();
+        let errors = &mut self.transport.send_errors;
+        let failed = |transmit: &Transmit<'_>, error: &io::Error| {
+            *errors += 1;
+            log::debug!("{} bytes to {}: {error}", transmit.contents.len(), transmit.path.remote);
+        };
+        match &mut self.gate {
+            Some(gate) => {
+                for transmit in transmits {
+                    // What goes through a proxy is kept as it is for the client.
+                    note(&transmit, gate.local(transmit.path.via));
+                    gate.push(&transmit);
                 }
-            };
-            match &mut self.gate {
-                Some(gate) => gate.send(&transmit, &mut send),
-                None => send(&transmit),
+                self.socket.send(gate.poll_transmits(), failed);
             }
+            None if capture.is_some() => {
+                let transmits: Vec<_> =
+                    transmits.inspect(|transmit| note(transmit, transmit.path.via)).collect();
+                self.socket.send(transmits.into_iter(), failed);
+            }
+            None => self.socket.send(transmits, failed),
         }
     }
 

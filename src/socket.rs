@@ -2,12 +2,14 @@
 //!
 //! Owns the system calls (through quinn-udp and socket2) and the table of local addresses. Knows nothing of frames.
 
+mod sending;
+
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
-use roundtable_proto::server::{Marker, Path, Transmit, Via};
+use roundtable_proto::server::{Marker, Path, Via};
 use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -64,6 +66,7 @@ impl Arrivals {
 }
 
 pub(crate) struct Socket {
+    /// What is sent goes past the runtime, which would hold a new socket for full until it has looked at it.
     io: UdpSocket,
     state: UdpSocketState,
     /// Datagrams that the kernel takes as one train, as far as it has said at first.
@@ -90,12 +93,42 @@ impl Socket {
                 opened => opened?,
             },
         };
+        Self::of(socket, address.is_some_and(|address| !address.is_unspecified()))
+    }
+
+    fn of(socket: socket2::Socket, has_one_address: bool) -> io::Result<Self> {
         let io = UdpSocket::from_std(socket.into())?;
-        let has_one_address = address.is_some_and(|address| !address.is_unspecified());
         let state = state_of(&io, has_one_address)?;
         let is_v6 = io.local_addr()?.is_ipv6();
         let train_max = state.max_gso_segments();
         Ok(Self { io, state, train_max, is_v6, has_one_address, locals: Vec::new(), told: 0 })
+    }
+
+    /// Opens a socket for one of the addresses of this one, which has all: what comes to that address comes there then.
+    ///
+    /// # Errors
+    /// The system's, or that this is no address to answer from.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn branch(&self, local: SocketAddr) -> io::Result<Self> {
+        // A link-local address is one on each link.
+        if local.ip().is_multicast() || matches!(local.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local()) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let own = socket2::SockRef::from(&self.io);
+        let branch = unbound(local)?;
+        // The kernel lets both have the port if both allow it. Nobody else's is let in before or after that, and no other
+        // user's at all.
+        own.set_reuse_port(true)?;
+        let bound = branch.set_reuse_port(true).and_then(|()| branch.bind(&local.into()));
+        own.set_reuse_port(false)?;
+        bound.and_then(|()| branch.set_reuse_port(false))?;
+        Self::of(branch, true)
+    }
+
+    /// Elsewhere than on Linux, what two sockets of one port get is not known well enough.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn branch(&self, _: SocketAddr) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -178,7 +211,7 @@ impl Socket {
         train: usize,
     ) -> (Path, impl Iterator<Item = &'a [u8]> + use<'a>) {
         let meta = &arrivals.metas[train];
-        let path = Path { remote: meta.addr, via: self.via(meta.dst_ip) };
+        let path = Path { remote: plain(meta.addr), via: self.via(meta.dst_ip) };
         (path, arrivals.datagrams_of(train))
     }
 
@@ -188,47 +221,6 @@ impl Socket {
         self.told += 1;
         // At most LOCAL_ADDRESSES_MAX.
         Some((Via(self.told as u32), local))
-    }
-
-    /// Sends a train. Does not wait: where the kernel has no room, the datagrams are lost as on any busy link.
-    pub(crate) fn send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {
-        // Whoever names it as his source names nobody. The kernel would say EINVAL.
-        if transmit.path.remote.port() == 0 {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let sent = self.send_parts(transmit);
-        // quinn-udp takes EINVAL for a link that cannot cut trains and cuts them itself from then on. Where one datagram
-        // alone is refused, a route or an address is missing, and that heals.
-        if sent.is_err()
-            && transmit.contents.len() <= transmit.segment_size
-            && self.state.max_gso_segments() < self.train_max
-        {
-            self.state = state_of(&self.io, self.has_one_address)?;
-        }
-        sent
-    }
-
-    fn send_parts(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        if self.has_one_address && transmit.contents.len() <= transmit.segment_size {
-            return self.send_plainly(transmit);
-        }
-        let longest = self.state.max_gso_segments().max(1) * transmit.segment_size;
-        for contents in transmit.contents.chunks(longest) {
-            let transmit = quinn_udp::Transmit {
-                destination: self.destination(transmit.path.remote),
-                ecn: None,
-                contents,
-                segment_size: (contents.len() > transmit.segment_size).then_some(transmit.segment_size),
-                src_ip: self.source(transmit.path.via),
-            };
-            self.io.try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &transmit))?;
-        }
-        Ok(())
-    }
-
-    /// Sends one datagram without control messages, which cost a tenth of an answer: there is no source to choose.
-    fn send_plainly(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.io.try_send_to(transmit.contents, self.destination(transmit.path.remote)).map(drop)
     }
 
     /// Returns the way that leaves from a local address; the default where there are too many.
@@ -248,19 +240,23 @@ impl Socket {
     pub(crate) fn source(&self, via: Via) -> Option<IpAddr> {
         self.locals.get((via.0 as usize).checked_sub(1)?).copied()
     }
+}
 
-    /// An IPv6 socket wants IPv4 addresses mapped.
-    const fn destination(&self, remote: SocketAddr) -> SocketAddr {
-        match remote {
-            SocketAddr::V4(v4) if self.is_v6 => {
-                SocketAddr::new(IpAddr::V6(v4.ip().to_ipv6_mapped()), v4.port())
-            }
-            SocketAddr::V4(_) | SocketAddr::V6(_) => remote,
-        }
+/// An IPv4 address is the same whether an IPv4 socket gives it or an IPv6 one.
+fn plain(remote: SocketAddr) -> SocketAddr {
+    match remote.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, remote.port()),
+        IpAddr::V6(_) => remote,
     }
 }
 
 fn open(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let socket = unbound(address)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn unbound(address: SocketAddr) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.ip() == Ipv6Addr::UNSPECIFIED {
         socket.set_only_v6(false)?;
@@ -268,7 +264,6 @@ fn open(address: SocketAddr) -> io::Result<socket2::Socket> {
     // The kernel grants what net.core.rmem_max allows; the log says how much that is.
     let _granted_less = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
     Ok(socket)
 }
 
@@ -299,105 +294,4 @@ fn is_without_ipv6(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn datagrams_are_answered_from_the_address_that_was_asked() {
-        let mut server = Socket::bind(None, 0).unwrap();
-        let port = server.local_addr().unwrap().port();
-        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        for asked in ["127.0.0.1", "127.0.0.9", "127.5.5.5"] {
-            client.send_to(b"question", (asked, port)).await.unwrap();
-            let mut arrivals = Arrivals::new();
-            loop {
-                server.readable().await.unwrap();
-                if server.receive(&mut arrivals).is_ok() {
-                    break;
-                }
-            }
-            let (path, _) = server.train(&arrivals, 0);
-            server.send(&Transmit { path, contents: b"answer", segment_size: 6 }).unwrap();
-            let mut answer = [0; 16];
-            let (length, from) = client.recv_from(&mut answer).await.unwrap();
-            assert_eq!(
-                (&answer[..length], from),
-                (&b"answer"[..], format!("{asked}:{port}").parse().unwrap())
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn both_families_are_served_by_one_socket() {
-        let server = Socket::bind(None, 0).unwrap();
-        let to = server.local_addr().unwrap();
-        if !to.is_ipv6() {
-            return;
-        }
-        let client = UdpSocket::bind("[::1]:0").await.unwrap();
-        client.send_to(b"question", (Ipv6Addr::LOCALHOST, to.port())).await.unwrap();
-        server.readable().await.unwrap();
-        let mut arrivals = Arrivals::new();
-        server.receive(&mut arrivals).unwrap();
-        assert_eq!(arrivals.trains(), 1);
-    }
-
-    #[tokio::test]
-    #[cfg(target_os = "linux")]
-    async fn drops_of_a_full_queue_are_read_from_the_kernel() {
-        for address in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
-            let Ok(socket) = Socket::bind(Some(address), 0) else { continue };
-            socket2::SockRef::from(&socket.io).set_recv_buffer_size(1).unwrap();
-            let queue = socket.queue().unwrap();
-            assert_eq!(queue.drops().unwrap().in_all(), 0);
-            let client = std::net::UdpSocket::bind((address, 0)).unwrap();
-            let mut sent: u64 = 0;
-            while queue.drops().unwrap().full == 0 {
-                client.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
-                sent += 1;
-                assert!(sent < 1000, "a queue of the smallest size takes them all");
-            }
-            assert!((1..=sent).contains(&queue.drops().unwrap().full));
-        }
-    }
-
-    #[tokio::test]
-    #[cfg(target_os = "linux")]
-    async fn queue_is_crowded_from_a_quarter_of_what_was_granted() {
-        let socket = Socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
-        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let fill = |share: u32| {
-            let backlog = || crate::kernel::backlog(std::os::fd::AsFd::as_fd(&socket.io)).unwrap();
-            while backlog().used * 100 < backlog().granted / 100 * share * 100 {
-                client.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
-            }
-        };
-        assert!(!socket.is_crowded());
-        fill(20);
-        assert!(!socket.is_crowded());
-        fill(30);
-        assert!(socket.is_crowded());
-    }
-
-    #[tokio::test]
-    async fn impossible_destination_does_not_end_the_sending_of_trains() {
-        let mut socket = Socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
-        let before = socket.state.max_gso_segments();
-        // Port 0, and a host that cannot be reached from loopback: EINVAL from the kernel.
-        for remote in ["127.0.0.1:0", "192.0.2.1:9"] {
-            let path = Path { remote: remote.parse().unwrap(), via: Via::default() };
-            socket.send(&Transmit { path, contents: b"answer", segment_size: 6 }).unwrap_err();
-            assert_eq!(socket.state.max_gso_segments(), before, "{remote}");
-        }
-    }
-
-    #[tokio::test]
-    async fn local_addresses_are_bounded() {
-        let mut socket = Socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
-        for number in 0..u32::try_from(LOCAL_ADDRESSES_MAX).unwrap() {
-            assert_ne!(socket.via(Some(Ipv4Addr::from_bits(number).into())), Via::default());
-        }
-        assert_eq!(socket.via(Some(Ipv4Addr::from_bits(u32::MAX).into())), Via::default());
-        assert_eq!(socket.locals.len(), LOCAL_ADDRESSES_MAX);
-    }
-}
+mod tests;

@@ -23,9 +23,8 @@ pub(super) fn proxy(input: &[u8]) {
     while let Some(step) = script.byte() {
         now += script.time();
         server.handle_timeout(now);
-        while let Some(transmit) = server.poll_transmit() {
-            gate.send(&transmit, |_| {});
-        }
+        server.poll_transmits().for_each(|transmit| gate.push(&transmit));
+        assert!(gate.poll_transmits().all(|out| !out.contents.is_empty()), "nothing is sent");
         let end = end(usize::from(step) % ENDS);
         let datagram = datagram(step, protocol, &mut script);
         let Ok(admitted) = gate.admit(now, end, &datagram) else { continue };
@@ -36,7 +35,10 @@ pub(super) fn proxy(input: &[u8]) {
         server.handle_datagram(now, admitted.path, admitted.datagram);
         while let Some(transmit) = server.poll_transmit() {
             let client = transmit.path.remote;
-            gate.send(&transmit, |out| check(protocol, end, admitted.path, client, out.path, out.contents));
+            gate.push(&transmit);
+            for out in gate.poll_transmits() {
+                check(protocol, end, admitted.path, client, out.path, out.contents);
+            }
         }
         gate.settle(now, |via| server.is_held(via));
         server.check_invariants().expect("the server's invariants hold");

@@ -24,6 +24,7 @@ pub mod client;
 pub mod identity;
 mod keyed;
 pub mod nat;
+mod outbox;
 pub mod peer_address;
 pub mod probe_key;
 pub mod proxy;

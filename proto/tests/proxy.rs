@@ -149,11 +149,10 @@ impl Rig {
     }
 
     fn drain(&mut self) -> Sent {
+        self.server.poll_transmits().for_each(|transmit| self.gate.push(&transmit));
         let mut sent = Vec::new();
-        while let Some(transmit) = self.server.poll_transmit() {
-            self.gate.send(&transmit, |one| {
-                sent.extend(one.datagrams().map(|datagram| (one.path.remote, datagram.to_vec())));
-            });
+        for one in self.gate.poll_transmits() {
+            sent.extend(one.datagrams().map(|datagram| (one.path.remote, datagram.to_vec())));
         }
         self.gate.settle(self.now, |via| self.server.is_held(via));
         self.server.check_invariants().unwrap();

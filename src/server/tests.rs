@@ -91,3 +91,17 @@ async fn empty_datagram_is_counted_as_none_of_ours() {
     let counters = server.engine.counters();
     assert_eq!((counters.datagrams_in, counters.dropped(engine::DropReason::NotOurs)), (2, 1));
 }
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn address_that_is_asked_first_under_flood_has_the_kernel_shed_there_too() {
+    let mut server = Server::bind(&Config { localport: 0, ..Config::default() }).unwrap();
+    let (port, marker) = (server.address.port(), server.engine.marker());
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let shedder = server.shedder.as_mut().unwrap();
+    assert!(shedder.handle_saturation(server.clock.now(), |_| std::iter::empty()));
+    // The kernel has not been told, so that what is sent arrives for sure.
+    client.send_to(&asking(Cookie::NONE).to_vec(), (std::net::Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    hear(&client, &mut server).await;
+    server.socket.shed(&Orders::default(), server.beside, &marker).expect("one of the sockets sheds nothing");
+}

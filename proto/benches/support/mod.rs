@@ -165,10 +165,9 @@ pub(crate) fn hand_at_gate(
         server.open_way(admitted.path.via, asked);
     }
     let outcome = server.handle_datagram(now, admitted.path, admitted.datagram);
-    while let Some(transmit) = server.poll_transmit() {
-        gate.send(&transmit, |transmit| {
-            std::hint::black_box(transmit);
-        });
+    server.poll_transmits().for_each(|transmit| gate.push(&transmit));
+    for transmit in gate.poll_transmits() {
+        std::hint::black_box(transmit);
     }
     gate.settle(now, |via| server.is_held(via));
     !matches!(outcome, Outcome::Dropped(_))

@@ -17,14 +17,11 @@ pub use ways::{FLOW_TTL, WAYS_SPARE};
 
 use crate::Instant;
 use crate::keyed::Seed;
+use crate::outbox::Outbox;
 use crate::server::{Path, Transmit, Via};
-use crate::wire::DATAGRAM_MAX;
 use networks::Networks;
 use spp::Asked;
 use ways::{Keep, Key, Ways};
-
-/// Bytes of one train with its headers, at most: what the kernel takes in one send.
-const TRAIN_BYTES: usize = u16::MAX as usize - DATAGRAM_MAX;
 
 /// What proxies put before datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,8 +161,8 @@ pub struct Gate {
     /// Whether the last source is trusted: proxies are few, and send much.
     last: Option<(IpAddr, bool)>,
     refusals: Refusals,
-    /// Where datagrams get their headers.
-    bytes: Vec<u8>,
+    /// Datagrams as they have to leave the socket.
+    outbox: Outbox,
 }
 
 impl Gate {
@@ -183,7 +180,7 @@ impl Gate {
             ways: Ways::new(keep, first, peers, seed.key(b'p')),
             last: None,
             refusals: Refusals::default(),
-            bytes: Vec::new(),
+            outbox: Outbox::new(),
         }
     }
 
@@ -203,7 +200,7 @@ impl Gate {
         path: Path,
         datagram: &'a [u8],
     ) -> Result<Admitted<'a>, Refusal> {
-        // As the one before: most likely where a proxy has one port for all.
+        // As one lately, which it mostly is.
         if self.protocol == Protocol::Spp
             && let Some(slot) = self.ways.again(path, datagram)
             && let Ok((header, datagram)) = spp::split_raw(datagram)
@@ -240,39 +237,32 @@ impl Gate {
         after.unwrap_or(datagram)
     }
 
-    /// Hands what the engine wants sent to `send`, as it has to leave the socket: headed, and to the proxy, where the way
-    /// leads through one. A train may become several.
-    pub fn send(&mut self, transmit: &Transmit<'_>, mut send: impl FnMut(&Transmit<'_>)) {
-        if !self.ways.is_one(transmit.path.via) {
-            send(transmit);
-            return;
-        }
-        let Some(way) = self.ways.get(transmit.path.via).filter(|way| way.is_current) else {
-            self.refusals.0[Refusal::Gone as usize] += transmit.datagrams().count() as u64;
-            return;
-        };
-        let Key { path, asked } = way.key;
-        if self.protocol == Protocol::V2 {
-            send(&Transmit { path, ..*transmit });
-            return;
-        }
-        let header = asked.header_for(transmit.path.remote);
-        let segment_size = spp::HEADER + transmit.segment_size;
-        if transmit.contents.len() <= transmit.segment_size {
-            self.bytes.clear();
-            self.bytes.extend_from_slice(&header);
-            self.bytes.extend_from_slice(transmit.contents);
-            send(&Transmit { path, contents: &self.bytes, segment_size });
-            return;
-        }
-        for part in transmit.contents.chunks(TRAIN_BYTES / segment_size * transmit.segment_size) {
-            self.bytes.clear();
-            for datagram in part.chunks(transmit.segment_size) {
-                self.bytes.extend_from_slice(&header);
-                self.bytes.extend_from_slice(datagram);
+    /// Takes what the engine wants sent: where the way leads through a proxy, it goes there, headed.
+    pub fn push(&mut self, transmit: &Transmit<'_>) {
+        let (path, header) = if self.ways.is_one(transmit.path.via) {
+            let Some(way) = self.ways.get(transmit.path.via).filter(|way| way.is_current) else {
+                self.refusals.0[Refusal::Gone as usize] += transmit.datagrams().count() as u64;
+                return;
+            };
+            let Key { path, asked } = way.key;
+            match self.protocol {
+                Protocol::Spp => (path, Some(asked.header_for(transmit.path.remote))),
+                Protocol::V2 => (path, None),
             }
-            send(&Transmit { path, contents: &self.bytes, segment_size });
+        } else {
+            (transmit.path, None)
+        };
+        for datagram in transmit.datagrams() {
+            self.outbox.push_with(path, |bytes| {
+                bytes.extend_from_slice(header.as_ref().map_or(&[][..], |header| header));
+                bytes.extend_from_slice(datagram);
+            });
         }
+    }
+
+    /// Gives all that is to leave the socket.
+    pub fn poll_transmits(&mut self) -> impl Iterator<Item = Transmit<'_>> {
+        self.outbox.pop_all()
     }
 
     /// Returns the driver's own number of the local address by which a way leads.

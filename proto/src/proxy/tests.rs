@@ -1,4 +1,5 @@
 use super::*;
+use crate::wire::DATAGRAM_MAX;
 
 /// The number of the first way.
 const FIRST: Via = Via(10);
@@ -39,11 +40,9 @@ fn headed(client: &str, proxy: &str, datagram: &[u8]) -> Vec<u8> {
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0ping";
 
 fn sent(gate: &mut Gate, path: Path, segment_size: usize, contents: &[u8]) -> Vec<(Path, usize, Vec<u8>)> {
-    let mut sent = Vec::new();
-    gate.send(&Transmit { path, contents, segment_size }, |transmit| {
-        sent.push((transmit.path, transmit.segment_size, transmit.contents.to_vec()));
-    });
-    sent
+    gate.push(&Transmit { path, contents, segment_size });
+    let sent = gate.poll_transmits();
+    sent.map(|transmit| (transmit.path, transmit.segment_size, transmit.contents.to_vec())).collect()
 }
 
 const CLIENT: &str = "198.51.100.7:40123";

@@ -39,7 +39,6 @@ mod mark;
 mod names;
 mod offenders;
 mod offers;
-mod outbox;
 mod outcome;
 mod path;
 mod pressure;
@@ -67,7 +66,6 @@ pub use limits::Limits;
 pub use mark::{LAST_SHIFT, MARK, Marker, WORD_SHIFT};
 pub use names::may_be_translated;
 pub use offenders::Offender;
-pub use outbox::Transmit;
 pub use outcome::{Counters, DropReason, Event, Outcome};
 pub use path::{Path, Via};
 pub use pressure::Pressure;
@@ -76,6 +74,8 @@ pub use ticket::{LastingSecret, TICKET_LIFETIME};
 
 use crate::Instant;
 use crate::keyed::{Generator, Prf, Seed};
+use crate::outbox::Outbox;
+pub use crate::outbox::Transmit;
 use crate::stun::is_stun;
 use crate::wire::{self, Address, ErrorCode, Frame, Keepalive, Kind, PeerId, Pong, Session, Unregister};
 use budget::Budget;
@@ -86,7 +86,6 @@ use foresight::Foresight;
 use names::Names;
 use offenders::Offenders;
 use offers::{Offer, Offers, Stage};
-use outbox::Outbox;
 use path::Endpoint;
 use pressure::{Gauge, News};
 use registry::{Peer, PeerSlot, Registry, Standing};
@@ -274,6 +273,17 @@ impl Server {
     /// Gives what is to be sent next.
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
         self.outbox.pop()
+    }
+
+    /// Gives all that is to be sent, for a driver that can send it in one go.
+    pub fn poll_transmits(&mut self) -> impl Iterator<Item = Transmit<'_>> {
+        self.outbox.pop_all()
+    }
+
+    /// Tells whether so much is to be sent that it should be before the next received train is handled.
+    #[must_use]
+    pub const fn wants_draining(&self) -> bool {
+        self.outbox.is_half_full()
     }
 
     /// Gives the next change of state, if the configuration asks for them.

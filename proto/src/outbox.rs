@@ -1,6 +1,6 @@
 //! Datagrams on their way out, in one stretch of memory, neighbours to one peer joined to trains.
 
-use super::path::Path;
+use crate::server::Path;
 use crate::wire::{DATAGRAM_MAX, Frame};
 
 /// Datagrams in one train, at most: what the kernel takes in one segmented send.
@@ -34,6 +34,10 @@ struct Train {
 }
 
 impl Train {
+    fn lend<'a>(&self, bytes: &'a [u8]) -> Transmit<'a> {
+        Transmit { path: self.path, contents: &bytes[self.start..self.end], segment_size: self.segment_size }
+    }
+
     /// Tells whether a datagram of `size` bytes to `path` may follow.
     fn takes(&self, path: &Path, size: usize) -> bool {
         let length = self.end - self.start;
@@ -46,7 +50,7 @@ impl Train {
 }
 
 #[derive(Default)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     bytes: Vec<u8>,
     trains: Vec<Train>,
     /// Trains that were handed out.
@@ -54,24 +58,33 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bytes: Vec::with_capacity(WAITING_MAX), trains: Vec::with_capacity(128), taken: 0 }
     }
 
     /// Tells whether two more datagrams, which is the most that one input causes, fit.
-    pub(super) const fn has_room(&self) -> bool {
-        self.bytes.len() + 2 * DATAGRAM_MAX <= WAITING_MAX
+    pub(crate) const fn has_room(&self) -> bool {
+        self.is_empty() || self.bytes.len() + 2 * DATAGRAM_MAX <= WAITING_MAX
+    }
+
+    /// Tells whether more waits than may wait when the next received train is handled.
+    pub(crate) const fn is_half_full(&self) -> bool {
+        !self.is_empty() && self.bytes.len() > WAITING_MAX / 2
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.taken == self.trains.len()
     }
 
     /// Appends a frame and returns its length.
-    pub(super) fn push(&mut self, path: Path, frame: &Frame<'_>) -> usize {
+    pub(crate) fn push(&mut self, path: Path, frame: &Frame<'_>) -> usize {
         self.push_with(path, |bytes| frame.encode(bytes))
     }
 
     /// Appends the datagram that `encode` appends, of at most [`DATAGRAM_MAX`] bytes, and returns its length.
-    pub(super) fn push_with(&mut self, path: Path, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
+    pub(crate) fn push_with(&mut self, path: Path, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
         // So the last train is never one that was handed out.
-        if self.taken == self.trains.len() {
+        if self.is_empty() {
             self.clear();
         }
         let start = self.bytes.len();
@@ -85,17 +98,16 @@ impl Outbox {
     }
 
     /// Hands out the next train.
-    pub(super) fn pop(&mut self) -> Option<Transmit<'_>> {
-        let Some(train) = self.trains.get(self.taken) else {
-            self.clear();
-            return None;
-        };
+    pub(crate) fn pop(&mut self) -> Option<Transmit<'_>> {
+        let train = self.trains.get(self.taken)?;
         self.taken += 1;
-        Some(Transmit {
-            path: train.path,
-            contents: &self.bytes[train.start..train.end],
-            segment_size: train.segment_size,
-        })
+        Some(train.lend(&self.bytes))
+    }
+
+    /// Hands out all trains that wait.
+    pub(crate) fn pop_all(&mut self) -> impl Iterator<Item = Transmit<'_>> {
+        let from = std::mem::replace(&mut self.taken, self.trains.len());
+        self.trains[from..].iter().map(|train| train.lend(&self.bytes))
     }
 
     fn clear(&mut self) {
@@ -156,14 +168,41 @@ mod tests {
     }
 
     #[test]
-    fn outbox_is_bounded() {
+    fn all_that_waits_is_handed_out_once() {
         let mut outbox = Outbox::new();
-        let mut pushed = 0;
-        while outbox.has_room() {
-            pushed += outbox.push(path(1), &pong());
+        let ports = |outbox: &mut Outbox| -> Vec<u16> {
+            outbox.pop_all().map(|transmit| transmit.path.remote.port()).collect()
+        };
+        for port in 1..4 {
+            outbox.push(path(port), &pong());
         }
-        assert!(pushed <= WAITING_MAX);
-        drained(&mut outbox);
-        assert!(outbox.has_room());
+        assert!(outbox.pop().is_some());
+        assert_eq!(ports(&mut outbox), [2, 3]);
+        outbox.push(path(3), &pong());
+        assert_eq!(ports(&mut outbox), [3]);
+        assert!(ports(&mut outbox).is_empty());
+    }
+
+    #[test]
+    fn outbox_is_bounded_and_says_in_time_that_it_fills() {
+        for all_at_once in [false, true] {
+            let mut outbox = Outbox::new();
+            let (mut pushed, mut half) = (0, None);
+            while outbox.has_room() {
+                pushed += outbox.push(path(1), &pong());
+                if outbox.is_half_full() {
+                    half.get_or_insert(pushed);
+                }
+            }
+            assert!(pushed <= WAITING_MAX);
+            // What one received train of 64 may cause fits into the rest.
+            assert!(half.is_some_and(|half| half + 63 * DATAGRAM_MAX <= WAITING_MAX));
+            if all_at_once {
+                assert!(outbox.pop_all().count() > 0);
+            } else {
+                drained(&mut outbox);
+            }
+            assert!(outbox.has_room() && !outbox.is_half_full());
+        }
     }
 }

@@ -21,6 +21,8 @@ pub const WAYS_SPARE: u32 = 65_536;
 pub const FLOW_TTL: Duration = Duration::from_mins(11);
 /// Where there is no room, already after this: time enough to register.
 const FLOW_MIN: Duration = Duration::from_secs(10);
+/// Ways that are found without a hash, where their ports differ.
+const RECENT: usize = 1024;
 /// Ways that are looked at for each one that is opened, so that more go than come, and while there is no room.
 const LOOKS: usize = 2;
 const LOOKS_WHEN_FULL: usize = 64;
@@ -103,6 +105,11 @@ pub(super) struct Way {
     pub(super) is_current: bool,
 }
 
+/// The place of a way among those that were looked up lately.
+fn recent(path: Path) -> usize {
+    usize::from(path.remote.port()) % RECENT
+}
+
 /// Whether ways that no peer holds are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
@@ -120,8 +127,8 @@ pub(super) struct Ways {
     /// The current ways, by a keyed hash of their keys. Two with one hash, in 2^64, would take turns.
     index: HashMap<u64, u32, BuildHasherDefault<Hashed>>,
     hash: Hash,
-    /// What was looked up last: datagrams of one flow come one after the other.
-    last: u32,
+    /// What was looked up last, by [`recent`]: proxies use few ports, or one and the same for long.
+    recent: Box<[u32; RECENT]>,
     /// Opened since the last settling.
     opened: Vec<u32>,
     /// Where the next look goes.
@@ -138,7 +145,7 @@ impl Ways {
             free: Vec::new(),
             index: HashMap::default(),
             hash: Hash::new(&secret),
-            last: 0,
+            recent: Box::new([0; RECENT]),
             opened: Vec::new(),
             hand: 0,
         }
@@ -148,19 +155,20 @@ impl Ways {
         via.0 >= self.base
     }
 
-    /// Returns the number of the way that was looked up last if this datagram, which may have a header, came by it.
+    /// Returns the number of the way that was looked up lately if this datagram, which may have a header, came by it.
     #[inline]
     pub(super) fn again(&self, path: Path, header: &[u8]) -> Option<u32> {
-        let way = self.slots.get(self.last as usize)?.as_ref()?;
+        let slot = self.recent[recent(path)];
+        let way = self.slots.get(slot as usize)?.as_ref()?;
         let is_it = way.key.path == path && way.is_current && way.key.asked.stands_in(header);
-        is_it.then_some(self.last)
+        is_it.then_some(slot)
     }
 
     #[inline]
     pub(super) fn find(&mut self, key: &Key) -> Option<u32> {
         let slot = *self.index.get(&self.hash.of(key))?;
         self.slots.get(slot as usize)?.as_ref().filter(|way| way.key == *key)?;
-        self.last = slot;
+        self.recent[recent(key.path)] = slot;
         Some(slot)
     }
 
@@ -182,7 +190,7 @@ impl Ways {
             former.is_current = false;
         }
         self.slots[slot as usize] = Some(Way { key, client, heard: now, is_current: true });
-        self.last = slot;
+        self.recent[recent(key.path)] = slot;
         self.opened.push(slot);
         Some(slot)
     }

@@ -13,16 +13,13 @@ use roundtable_proto::server::{Path, Server};
 use roundtable_proto::wire::{self, BlobKind};
 use roundtable_signalling::kernel::HugePages;
 
-use support::{Rig, foreign, gate, hand, hand_at_gate, headed, malformed, path, stale};
+use support::{BATCH, Rig, foreign, gate, hand, hand_at_gate, headed, malformed, path, stale};
 
 /// As in the program.
 #[global_allocator]
 static MEMORY: HugePages = HugePages;
 
-/// Datagrams between two looks at the clock: a batch as the driver hands it in, which lies in the cache as it does after a
-/// receive.
-const BATCH: usize = 64;
-/// Datagrams of a round.
+/// Datagrams of a round. The clock is looked at after each batch, which lies in the cache as it does after a receive.
 const ROUND: usize = 250_000;
 const ROUNDS: usize = 5;
 /// How often the sweep is repeated: the least of the longest pauses is the engine's own, the others are the machine's.
@@ -90,9 +87,7 @@ fn header(rig: &mut Rig, row: &str, peers: u32, ends: u32) {
         let without = timed(&mut rig.server, rig.now, &batch, true);
         let began = Clock::now();
         rig.server.foresee(headed.iter().map(|(_, datagram)| gate.peek(datagram)));
-        for (from, datagram) in &headed {
-            black_box(hand_at_gate(&mut gate, &mut rig.server, rig.now, *from, datagram));
-        }
+        black_box(hand_at_gate(&mut gate, &mut rig.server, rig.now, &headed));
         let with = began.elapsed();
         if turn >= unknown {
             spent[0].push(without);
@@ -117,9 +112,7 @@ fn timed(
     if looks_ahead {
         server.foresee(batch.iter().map(|(_, datagram)| datagram.as_slice()));
     }
-    for (from, datagram) in batch {
-        black_box(hand(server, now, *from, datagram));
-    }
+    black_box(hand(server, now, batch));
     began.elapsed()
 }
 

@@ -12,7 +12,8 @@ use roundtable_proto::server::{Path, Server};
 use roundtable_proto::wire::{self, BlobKind};
 
 use support::{
-    Rig, first_register, foreign, gate, hand, hand_at_gate, headed, identifier, key, malformed, path, stale,
+    BATCH, Rig, first_register, foreign, gate, hand, hand_at_gate, headed, identifier, key, malformed, path,
+    stale,
 };
 
 /// How often the path is gone.
@@ -52,9 +53,7 @@ fn main() {
             .collect();
         let mut gate = gate();
         // Ways that are new are another matter.
-        for (from, datagram) in &datagrams {
-            hand_at_gate(&mut gate, &mut rig.server, rig.now, *from, datagram);
-        }
+        hand_at_gate(&mut gate, &mut rig.server, rig.now, &datagrams);
         black_box(measured_proxied(&mut gate, &mut rig.server, rig.now, &datagrams));
     } else if path == "codec" {
         black_box(measured_codec(&datagrams));
@@ -119,7 +118,7 @@ fn each(count: u32, make: impl FnMut(u32) -> (Path, Vec<u8>)) -> Vec<(Path, Vec<
 
 #[inline(never)]
 fn measured(server: &mut Server, now: roundtable_proto::Instant, datagrams: &[(Path, Vec<u8>)]) -> usize {
-    datagrams.iter().filter(|(from, datagram)| is_sent(server, now, *from, datagram)).count()
+    datagrams.chunks(BATCH).map(|batch| hand(server, now, batch)).sum()
 }
 
 #[inline(never)]
@@ -129,11 +128,7 @@ fn measured_proxied(
     now: roundtable_proto::Instant,
     datagrams: &[(Path, Vec<u8>)],
 ) -> usize {
-    datagrams.iter().filter(|(from, datagram)| hand_at_gate(gate, server, now, *from, datagram)).count()
-}
-
-fn is_sent(server: &mut Server, now: roundtable_proto::Instant, from: Path, datagram: &[u8]) -> bool {
-    !matches!(hand(server, now, from, datagram), roundtable_proto::server::Outcome::Dropped(_))
+    datagrams.chunks(BATCH).map(|batch| hand_at_gate(gate, server, now, batch)).sum()
 }
 
 #[inline(never)]

@@ -70,8 +70,11 @@ impl Rig {
     }
 
     /// Hands a datagram to the server and drops what it sends.
-    pub(crate) fn hand(&mut self, from: Path, datagram: &[u8]) -> Outcome {
-        hand(&mut self.server, self.now, from, datagram)
+    pub(crate) fn hand(&mut self, from: Path, datagram: &[u8]) {
+        self.server.handle_datagram(self.now, from, datagram);
+        self.server.poll_transmits().for_each(|transmit| {
+            std::hint::black_box(transmit);
+        });
     }
 
     /// Plays both round trips of a plain peer.
@@ -152,34 +155,45 @@ pub(crate) fn headed(from: Path, end: u32, datagram: &[u8]) -> (Path, Vec<u8>) {
     (Path::from(source), [&header.to_bytes()[..], datagram].concat())
 }
 
-/// Hands a datagram to the server through the gate, as the driver does, and drops what it sends.
+/// Datagrams that one receive brings, at most; what they cause leaves at once.
+pub(crate) const BATCH: usize = 32;
+
+/// Hands a received batch to the server through the gate, as the driver does, and drops what is sent. Counts the datagrams
+/// that were of use.
 pub(crate) fn hand_at_gate(
     gate: &mut Gate,
     server: &mut Server,
     now: Instant,
-    from: Path,
-    datagram: &[u8],
-) -> bool {
-    let Ok(admitted) = gate.admit(now, from, datagram) else { return false };
-    if let Some(asked) = admitted.opened {
-        server.open_way(admitted.path.via, asked);
+    batch: &[(Path, Vec<u8>)],
+) -> usize {
+    let mut used = 0;
+    for (from, datagram) in batch {
+        let Ok(admitted) = gate.admit(now, *from, datagram) else { continue };
+        if let Some(asked) = admitted.opened {
+            server.open_way(admitted.path.via, asked);
+        }
+        let outcome = server.handle_datagram(now, admitted.path, admitted.datagram);
+        used += usize::from(!matches!(outcome, Outcome::Dropped(_)));
     }
-    let outcome = server.handle_datagram(now, admitted.path, admitted.datagram);
     server.poll_transmits().for_each(|transmit| gate.push(&transmit));
-    for transmit in gate.poll_transmits() {
+    gate.poll_transmits().for_each(|transmit| {
         std::hint::black_box(transmit);
-    }
+    });
     gate.settle(now, |via| server.is_held(via));
-    !matches!(outcome, Outcome::Dropped(_))
+    used
 }
 
-/// Hands a datagram to the server and drops what it sends.
-pub(crate) fn hand(server: &mut Server, now: Instant, from: Path, datagram: &[u8]) -> Outcome {
-    let outcome = server.handle_datagram(now, from, datagram);
-    while let Some(transmit) = server.poll_transmit() {
-        std::hint::black_box(transmit);
+/// Hands a received batch to the server, as the driver does, and drops what is sent. Counts the datagrams that were of use.
+pub(crate) fn hand(server: &mut Server, now: Instant, batch: &[(Path, Vec<u8>)]) -> usize {
+    let mut used = 0;
+    for (from, datagram) in batch {
+        let outcome = server.handle_datagram(now, *from, datagram);
+        used += usize::from(!matches!(outcome, Outcome::Dropped(_)));
     }
-    outcome
+    server.poll_transmits().for_each(|transmit| {
+        std::hint::black_box(transmit);
+    });
+    used
 }
 
 fn answer(server: &mut Server) -> Option<Frame<'_>> {

@@ -194,6 +194,7 @@ impl Gate {
     ///
     /// # Errors
     /// Why it must not go to the engine; it has been counted.
+    #[inline]
     pub fn admit<'a>(
         &mut self,
         now: Instant,
@@ -208,6 +209,15 @@ impl Gate {
             let path = Path { remote: header.client(), via: self.ways.via(slot) };
             return Ok(Admitted { path, datagram, opened: None });
         }
+        self.admit_otherwise(now, path, datagram)
+    }
+
+    fn admit_otherwise<'a>(
+        &mut self,
+        now: Instant,
+        path: Path,
+        datagram: &'a [u8],
+    ) -> Result<Admitted<'a>, Refusal> {
         let refusal = if !self.is_trusted(path.remote.ip()) {
             if !self.is_headed(datagram) {
                 return Ok(Admitted { path, datagram, opened: None });

@@ -1,5 +1,5 @@
-//! What no crate asks of the kernel safely: huge pages for huge tables, and how full a socket's receive queue is. The one
-//! file that needs `unsafe`.
+//! What no crate asks of the kernel safely, or not at this price: huge pages for huge tables, how full a socket's receive queue
+//! is, and many datagrams in one call. The one file that needs `unsafe`.
 //!
 //! A look at one of a million peers, in random order, misses more than the cache: its page is not among those whose
 //! place the processor remembers either, and on a virtual machine finding it takes a walk of up to 24 more looks. Pages of
@@ -117,8 +117,7 @@ pub(crate) fn backlog(socket: BorrowedFd<'_>) -> Option<Backlog> {
     (failed == 0).then_some(Backlog { used, granted })
 }
 
-/// Datagrams that one [`send`] takes, at most.
-#[cfg(target_os = "linux")]
+/// Datagrams that one call sends, at most: as many as one call receives.
 pub(crate) const SENT_MAX: usize = 32;
 
 /// Sends the first [`SENT_MAX`] datagrams in one call (`sendmmsg`), and tells how many the kernel took. Why it did not take

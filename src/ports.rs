@@ -1,7 +1,7 @@
 //! The server's sockets as if they were one: that of `localport`, and those of `altport` and `altaddress` where they are set.
 //!
 //! Each place that the server listens at has a range of [`Via`] of its own. Where a place is every address of the host, those
-//! that clients ask get a socket each, a branch: one that is bound to an address need not be told which to answer from, nor
+//! that clients ask first get a socket each, a branch: one that is bound to an address need not be told which to answer from, nor
 //! tell which was asked, and that is a tenth of what an answer costs. Knows nothing of frames.
 
 mod alternates;
@@ -16,13 +16,12 @@ use parking_lot::Mutex;
 use roundtable_proto::server::{Marker, Path, Transmit, Via};
 
 use crate::filter::{Beside, Orders};
+use crate::kernel::SENT_MAX;
 use crate::queue::{Drops, Queue};
 use crate::socket::{Arrivals, Socket, VIAS};
 
 /// Addresses that get a branch: each has a receive queue. Further ones are served by the socket of every address.
 const BRANCHES_MAX: usize = 8;
-/// Datagrams that leave in one call, at most: as many as come in one.
-const SENT_MAX: usize = 32;
 
 /// Where a server listens besides its port.
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,7 +131,14 @@ impl Ports {
         .await
     }
 
-    /// Takes what is there at one of the sockets, without waiting; each has its turn.
+    /// Tells whether there is more than one socket. Each has its turn, but the runtime does not say that there is something for the
+    /// others as long as it has not been let look.
+    pub(crate) fn are_several(&self) -> bool {
+        self.places.len() + self.branches.len() > 1
+    }
+
+    /// Takes what is there at one of the sockets, without waiting; each of those that the runtime knows to have something has
+    /// its turn.
     pub(crate) fn receive(&mut self, arrivals: &mut Arrivals) -> io::Result<()> {
         let count = self.places.len() + self.branches.len();
         for number in (self.next..count).chain(0..self.next) {
@@ -224,7 +230,7 @@ impl Ports {
         mut failed: impl FnMut(&Transmit<'a>, &io::Error),
     ) {
         // Those that can leave one socket in one call.
-        let (mut from, mut plain) = (0, Vec::with_capacity(SENT_MAX));
+        let (mut from, mut plain) = (0, Vec::new());
         for transmit in transmits {
             let (number, transmit) = self.by_socket(&transmit);
             let is_plain = self.socket(number).is_plain(&transmit);
@@ -234,6 +240,9 @@ impl Ports {
             }
             from = number;
             if is_plain {
+                if plain.is_empty() {
+                    plain.reserve(SENT_MAX);
+                }
                 plain.push(transmit);
             } else if let Err(error) = self.socket(number).send(&transmit) {
                 failed(&transmit, &error);
@@ -282,10 +291,7 @@ impl Queues {
     /// Counts the datagrams that the kernel dropped; none where it does not tell.
     pub(crate) fn drops(&self) -> Option<Drops> {
         let queues = self.0.lock().clone();
-        let drops = queues.iter().map(|queue| queue.drops()).collect::<Option<Vec<_>>>()?;
-        drops
-            .into_iter()
-            .reduce(|all, one| Drops { full: all.full + one.full, filtered: all.filtered + one.filtered })
+        Queue::drops(&queues)
     }
 }
 

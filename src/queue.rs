@@ -25,7 +25,7 @@ pub(crate) struct Drops {
 }
 
 impl Drops {
-    /// Takes apart what was dropped at one socket, given what found a queue full at all of them.
+    /// Takes apart what was dropped at some sockets, given what found a queue full at all of the network namespace.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the kernel tells nothing there"))]
     fn of(dropped: u64, full_anywhere: u64) -> Self {
         let full = dropped.min(full_anywhere);
@@ -48,12 +48,22 @@ impl Queue {
         Some(Self { inode: entry.ino(), is_v6: io.local_addr().ok()?.is_ipv6(), full_before })
     }
 
-    /// Counts the datagrams that the kernel dropped. Reads whole tables, so this is nothing for the way of a datagram.
-    pub(crate) fn drops(self) -> Option<Drops> {
-        let table = if self.is_v6 { "/proc/self/net/udp6" } else { "/proc/self/net/udp" };
-        let dropped = drops_in(&fs::read_to_string(table).ok()?, self.inode)?;
+    /// Counts the datagrams that the kernel dropped at these together. Reads whole tables, so this is nothing for the way of a
+    /// datagram.
+    pub(crate) fn drops(queues: &[Self]) -> Option<Drops> {
+        let mut dropped = 0;
+        for (is_v6, path) in [(false, "/proc/self/net/udp"), (true, "/proc/self/net/udp6")] {
+            let mut of_family = queues.iter().filter(|queue| queue.is_v6 == is_v6).peekable();
+            if of_family.peek().is_some() {
+                let table = fs::read_to_string(path).ok()?;
+                for queue in of_family {
+                    dropped += drops_in(&table, queue.inode)?;
+                }
+            }
+        }
+        let full_before = queues.iter().map(|queue| queue.full_before).min()?;
         // Where the kernel does not tell them apart, all have found the queue full.
-        let full = full_anywhere().map_or(dropped, |full| full.saturating_sub(self.full_before));
+        let full = full_anywhere().map_or(dropped, |full| full.saturating_sub(full_before));
         Some(Drops::of(dropped, full))
     }
 }
@@ -85,7 +95,7 @@ impl Queue {
         None
     }
 
-    pub(crate) const fn drops(self) -> Option<Drops> {
+    pub(crate) const fn drops(_: &[Self]) -> Option<Drops> {
         None
     }
 }

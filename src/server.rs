@@ -1,4 +1,4 @@
-//! The server's driver: one loop over one socket. It moves bytes and time and never looks inside a frame.
+//! The server's driver: one loop over the server's sockets. It moves bytes and time and never looks inside a frame.
 
 mod proxied;
 mod start;
@@ -175,9 +175,7 @@ impl Server {
             if self.has_been_suspended() {
                 // The runtime looks at the socket.
                 tokio::task::yield_now().await;
-                if let Err(error) = self.drain(&mut arrivals, SUSPENDED_DRAIN_MAX) {
-                    self.note_receive_error(&error).await;
-                }
+                self.drain(&mut arrivals, SUSPENDED_DRAIN_MAX).await;
             }
             self.handle_due();
             self.publish();
@@ -192,9 +190,7 @@ impl Server {
                 () = &mut timer, if deadline.is_some() => {}
                 readable = self.socket.readable() => {
                     readable?;
-                    if let Err(error) = self.drain(&mut arrivals, DRAIN_MAX) {
-                        self.note_receive_error(&error).await;
-                    }
+                    self.drain(&mut arrivals, DRAIN_MAX).await;
                 }
             }
         }
@@ -248,19 +244,22 @@ impl Server {
     }
 
     /// Receives and answers what is there, up to a bound.
-    fn drain(&mut self, arrivals: &mut Arrivals, most: usize) -> io::Result<()> {
+    async fn drain(&mut self, arrivals: &mut Arrivals, most: usize) {
         for _ in 0..most {
             match self.socket.receive(arrivals) {
                 Ok(()) => self.handle(arrivals),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.note_queue(true);
-                    return Ok(());
+                    return;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return self.note_receive_error(&error).await,
             }
         }
         self.note_queue(false);
-        Ok(())
+        if self.socket.are_several() {
+            // The runtime looks whether there is something at the others.
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Tells the engine whether the loop keeps up.

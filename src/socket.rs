@@ -110,14 +110,16 @@ impl Socket {
     /// The system's, or that this is no address to answer from.
     #[cfg(target_os = "linux")]
     pub(crate) fn branch(&self, local: SocketAddr) -> io::Result<Self> {
-        // A link-local address is one on each link.
+        // A link-local address is one on each link. What is for many hosts comes to both sockets, and would be answered twice;
+        // of broadcast addresses it is the kernel that knows them, and lets nobody connect to one who has not asked for that.
         if local.ip().is_multicast() || matches!(local.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local()) {
             return Err(io::ErrorKind::Unsupported.into());
         }
+        unbound(local)?.connect(&local.into())?;
         let own = socket2::SockRef::from(&self.io);
         let branch = unbound(local)?;
-        // The kernel lets both have the port if both allow it. Nobody else's is let in before or after that, and no other
-        // user's at all.
+        // The kernel lets both have the port if both allow it. No other is let in before or after that, and meanwhile only one
+        // of the same user.
         own.set_reuse_port(true)?;
         let bound = branch.set_reuse_port(true).and_then(|()| branch.bind(&local.into()));
         own.set_reuse_port(false)?;

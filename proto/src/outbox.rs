@@ -81,7 +81,7 @@ impl Outbox {
         self.push_with(path, |bytes| frame.encode(bytes))
     }
 
-    /// Appends the datagram that `encode` appends, of at most [`DATAGRAM_MAX`] bytes, and returns its length.
+    /// Appends the datagram that `encode` appends, of at most [`DATAGRAM_MAX`] bytes and a proxy's header, and returns its length.
     pub(crate) fn push_with(&mut self, path: Path, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
         // So the last train is never one that was handed out.
         if self.is_empty() {

@@ -72,7 +72,23 @@ async fn addresses_that_are_asked_get_a_socket_each_and_keep_their_way() {
 }
 
 #[tokio::test]
-async fn nobody_gets_in_beside_a_branch() {
+async fn what_is_sent_to_many_hosts_comes_once() {
+    let mut ports = Ports::bind(None, 0, Further::default()).unwrap();
+    let (client, port) = (client(), ports.local_addr().unwrap().port());
+    client.set_broadcast(true).unwrap();
+    // The first might make a branch, and the second come to both.
+    for number in 0..2 {
+        client.send_to(&[number], ("127.255.255.255", port)).unwrap();
+        assert_eq!(hear(&mut ports).await.1, [number]);
+        while ports.poll_local().is_some() {}
+    }
+    let again = ports.receive(&mut Arrivals::new());
+    assert_eq!(again.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert!(ports.branches.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_gets_in_beside_a_branch_that_is_open() {
     let mut ports = Ports::bind(None, 0, Further::default()).unwrap();
     let address = ports.local_addr().unwrap();
     ask(&mut ports, &client(), 1).await;

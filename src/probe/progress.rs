@@ -66,7 +66,7 @@ impl Shown {
                     return done;
                 }
                 Some(Some(progress)) = self.latest.changed() => self.note(Instant::now(), progress),
-                () = reached(self.meter.as_ref().and_then(Meter::due)) => self.show(),
+                () = reached(self.meter.as_ref().and_then(Meter::due)) => self.show(Instant::now()),
             }
         }
     }
@@ -78,9 +78,9 @@ impl Shown {
         }
     }
 
-    fn show(&mut self) {
+    fn show(&mut self, now: Instant) {
         if let Some(meter) = &mut self.meter {
-            meter.show(&self.report, self.offer, self.from);
+            meter.show(now, &self.report, (self.offer, self.from));
         }
     }
 }
@@ -126,7 +126,7 @@ impl Arrivals {
     fn show_due(&mut self, now: Instant) {
         for (offer, (from, meter)) in &mut self.meters {
             if meter.due().is_some_and(|due| due <= now) {
-                meter.show(&self.report, *offer, Some(*from));
+                meter.show(now, &self.report, (*offer, Some(*from)));
             }
         }
     }
@@ -142,8 +142,7 @@ impl Meter {
         (!self.progress.is_complete()).then_some(self.next)
     }
 
-    fn show(&mut self, report: &Report, offer: OfferId, from: Option<PeerId>) {
-        let now = Instant::now();
+    fn show(&mut self, now: Instant, report: &Report, (offer, from): (OfferId, Option<PeerId>)) {
         let took = now - self.began;
         if report.is_live() {
             self.next = now + BETWEEN_FRAMES;

@@ -105,3 +105,24 @@ async fn address_that_is_asked_first_under_flood_has_the_kernel_shed_there_too()
     hear(&client, &mut server).await;
     server.socket.shed(&Orders::default(), server.beside, &marker).expect("one of the sockets sheds nothing");
 }
+
+#[tokio::test]
+async fn one_address_that_never_rests_does_not_keep_the_others_waiting() {
+    let mut server = Server::bind(&Config { localport: 0, ..Config::default() }).unwrap();
+    let port = server.address.port();
+    let busy = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let quiet = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    // A socket for each of the two addresses.
+    for (client, host) in [(&busy, "127.0.0.1"), (&quiet, "127.0.0.2")] {
+        client.send_to(&asking(Cookie::NONE).to_vec(), (host, port)).await.unwrap();
+        hear(client, &mut server).await;
+    }
+    let before = server.engine.counters().datagrams_in;
+    for _ in 0..20 * DRAIN_MAX * 32 {
+        busy.try_send_to(b"noise", (std::net::Ipv4Addr::LOCALHOST, port).into()).unwrap();
+    }
+    quiet.send_to(&asking(Cookie::NONE).to_vec(), ("127.0.0.2", port)).await.unwrap();
+    hear(&quiet, &mut server).await;
+    let handled = server.engine.counters().datagrams_in - before;
+    assert!(handled <= 3 * DRAIN_MAX as u64 * 32, "{handled} datagrams of another address came first");
+}

@@ -46,15 +46,15 @@ async fn drops_of_a_full_queue_are_read_from_the_kernel() {
         let Ok(socket) = Socket::bind(Some(address), 0) else { continue };
         socket2::SockRef::from(&socket.io).set_recv_buffer_size(1).unwrap();
         let queue = socket.queue().unwrap();
-        assert_eq!(queue.drops().unwrap().in_all(), 0);
+        assert_eq!(Queue::drops(&[queue]).unwrap().in_all(), 0);
         let client = std::net::UdpSocket::bind((address, 0)).unwrap();
         let mut sent: u64 = 0;
-        while queue.drops().unwrap().full == 0 {
+        while Queue::drops(&[queue]).unwrap().full == 0 {
             client.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
             sent += 1;
             assert!(sent < 1000, "a queue of the smallest size takes them all");
         }
-        assert!((1..=sent).contains(&queue.drops().unwrap().full));
+        assert!((1..=sent).contains(&Queue::drops(&[queue]).unwrap().full));
     }
 }
 
@@ -96,4 +96,21 @@ async fn local_addresses_are_bounded() {
     }
     assert_eq!(socket.via(Some(Ipv4Addr::from_bits(u32::MAX).into())), Via::default());
     assert_eq!(socket.locals.len(), LOCAL_ADDRESSES_MAX);
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn drops_of_several_queues_are_counted_once() {
+    let sockets = [(); 3].map(|()| Socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap());
+    let queues = sockets.each_ref().map(|socket| socket.queue().unwrap());
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for socket in &sockets {
+        socket2::SockRef::from(&socket.io).set_recv_buffer_size(1).unwrap();
+        for _ in 0..100 {
+            client.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
+        }
+    }
+    let each: u64 = queues.iter().map(|queue| Queue::drops(&[*queue]).unwrap().in_all()).sum();
+    let all = Queue::drops(&queues).unwrap();
+    assert_eq!((all.full, all.filtered), (each, 0));
 }

@@ -161,7 +161,7 @@ pub struct Gate {
     /// Whether the last source is trusted: proxies are few, and send much.
     last: Option<(IpAddr, bool)>,
     refusals: Refusals,
-    /// Datagrams as they have to leave the socket.
+    /// Datagrams as they have to leave the socket: what one emptying of the engine's outbox has given, so it is as bounded.
     outbox: Outbox,
 }
 

@@ -73,6 +73,8 @@ pub(super) struct Registering {
     register: Register,
     /// REGISTERs that may still go unanswered.
     tries: u32,
+    /// CHALLENGEs that may still be answered beside those.
+    challenges: u32,
     /// When the next one goes out; none once it is over.
     next: Option<Instant>,
     outcome: Option<Result<Standing, Unwelcome>>,
@@ -90,7 +92,14 @@ impl Registering {
             server: Address::from(server),
             signature: Signature::NONE,
         };
-        Ok(Self { key, register, tries: TRIES, next: Some(Instant::ORIGIN), outcome: None })
+        Ok(Self {
+            key,
+            register,
+            tries: TRIES,
+            challenges: TRIES,
+            next: Some(Instant::ORIGIN),
+            outcome: None,
+        })
     }
 
     pub(super) fn outcome(self) -> Result<Standing, Unwelcome> {
@@ -110,7 +119,10 @@ impl Registering {
         match drawn() {
             Ok(transaction) => {
                 self.register.transaction = transaction;
-                (self.tries, self.next) = (self.tries + 1, Some(now));
+                // A server that asks on and on is not answered on and on.
+                let is_more = self.challenges > 0;
+                self.challenges = self.challenges.saturating_sub(1);
+                (self.tries, self.next) = (self.tries + u32::from(is_more), Some(now));
             }
             Err(error) => self.end(Err(error.into())),
         }
@@ -160,4 +172,30 @@ pub(super) fn drawn() -> io::Result<TransactionId> {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&seed::draw()?.0[..16]);
     Ok(TransactionId(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_that_challenges_for_ever_is_given_up() {
+        let mut registering = Registering::new("192.0.2.1:1066".parse().unwrap()).unwrap();
+        let mut now = Instant::ORIGIN;
+        let mut sent = 0;
+        while let Some(next) = registering.next() {
+            now = now.max(next);
+            let Some(datagram) = registering.poll(now) else { continue };
+            sent += 1;
+            let Ok(Frame::Register(register)) = wire::decode(&datagram) else { panic!("{datagram:?}") };
+            let challenge = Challenge {
+                reference: register.transaction,
+                cookie: Cookie([sent; 16]),
+                observed: Address::NONE,
+            };
+            registering.take(now, Ok(&Frame::Challenge(challenge).to_vec()));
+        }
+        assert_eq!(u32::from(sent), 2 * TRIES);
+        assert!(matches!(registering.outcome(), Err(Unwelcome::Silence)));
+    }
 }

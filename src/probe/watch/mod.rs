@@ -226,6 +226,12 @@ impl Watching<'_> {
 fn here(server: SocketAddr) -> SocketAddr {
     let ip = match server.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        // Such a server has both families, and the host perhaps not.
+        IpAddr::V6(ip)
+            if ip.is_unspecified() && std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() =>
+        {
+            Ipv4Addr::LOCALHOST.into()
+        }
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };

@@ -4,6 +4,9 @@ use std::io;
 
 use tokio::net::UnixStream;
 
+/// Bytes of the longest line: far more than a server's statistics have.
+const LINE_MAX: usize = 1 << 20;
+
 /// What has come and is no whole line yet stays here.
 pub(super) struct Lines {
     stream: UnixStream,
@@ -23,6 +26,10 @@ impl Lines {
                 let line = self.rest.drain(..=end).collect();
                 return Ok(Some(line));
             }
+            if self.rest.len() > LINE_MAX {
+                let why = format!("a line of more than {LINE_MAX} bytes: no statistics");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
             self.stream.readable().await?;
             match self.stream.try_read(&mut buffer) {
                 Ok(0) => return Ok(None),
@@ -31,5 +38,25 @@ impl Lines {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_has_no_end_is_no_line() {
+        let (mut server, stream) = std::os::unix::net::UnixStream::pair().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let mut lines = Lines::new(UnixStream::from_std(stream).unwrap());
+        std::thread::spawn(move || {
+            server.write_all(b"{}\n").unwrap();
+            while server.write_all(&[b' '; 65_536]).is_ok() {}
+        });
+        assert_eq!(lines.next().await.unwrap().unwrap(), b"{}\n");
+        assert_eq!(lines.next().await.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

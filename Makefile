@@ -156,10 +156,13 @@ deny: ## check the dependencies: licences, bans, sources, and known advisories (
 		echo "SKIPPED: advisories were not checked, the RustSec database cannot be fetched (cargo deny fetch db)"; \
 	fi
 
-install: build ## install programs, manual pages, completions and the configuration under PREFIX (/usr/local); keeps a configuration
+install: build ## install programs, manual pages, completions, the configuration and a systemd unit under PREFIX (/usr/local); keeps a configuration
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/signallingserver
 	install -m 755 $(PROGRAMS:%=bin/%) $(DESTDIR)$(PREFIX)/bin/
 	bin/roundtable-probe papers $(DESTDIR)$(PREFIX)/share
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' packaging/signallingserver.service \
+		> $(DESTDIR)$(PREFIX)/lib/systemd/system/signallingserver.service
 	@if [ -e $(DESTDIR)$(SYSCONFDIR)/signallingserver/config.yaml ]; then \
 		echo "kept $(DESTDIR)$(SYSCONFDIR)/signallingserver/config.yaml"; \
 	else \

@@ -7,6 +7,8 @@ pub(crate) mod papers;
 mod stats;
 
 use std::io::{self, Write};
+#[cfg(unix)]
+use std::path::Path;
 
 use crate::config::{Config, Origin};
 use crate::logging;
@@ -79,8 +81,10 @@ async fn serve(config: &Config, origin: &Origin) -> Result<(), Failure> {
 /// Tells the statistics, where the configuration says so; never ends.
 #[cfg(unix)]
 fn watched(config: &Config, server: &Server) -> Result<impl Future<Output = ()> + use<>, Failure> {
-    let socket = config.statssocket.as_deref().map(stats::StatsSocket::bind).transpose();
-    let socket = socket.map_err(Failure::Stats)?;
+    let bind = |path: &Path| {
+        stats::StatsSocket::bind(path).map_err(|source| Failure::Stats { path: path.to_owned(), source })
+    };
+    let socket = config.statssocket.as_deref().map(bind).transpose()?;
     let (stats, address) = (server.stats(), server.local_addr().to_string());
     Ok(async move {
         match socket {
@@ -93,8 +97,8 @@ fn watched(config: &Config, server: &Server) -> Result<impl Future<Output = ()> 
 /// There are no such sockets here.
 #[cfg(not(unix))]
 fn watched(config: &Config, _: &Server) -> Result<impl Future<Output = ()> + use<>, Failure> {
-    match config.statssocket {
-        Some(_) => Err(Failure::Stats(io::ErrorKind::Unsupported.into())),
+    match config.statssocket.clone() {
+        Some(path) => Err(Failure::Stats { path, source: io::ErrorKind::Unsupported.into() }),
         None => Ok(std::future::pending()),
     }
 }

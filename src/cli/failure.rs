@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{Config, ConfigError};
@@ -33,7 +34,12 @@ pub enum Failure {
     /// The capture file cannot be made.
     Capture(io::Error),
     /// The socket for the statistics cannot be made.
-    Stats(io::Error),
+    Stats {
+        /// Where it was to be.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The system gives no event loop or signal handler.
     Runtime(io::Error),
     /// The address cannot be bound.
@@ -84,7 +90,7 @@ impl Failure {
             | Self::Secret(_)
             | Self::Memory(_)
             | Self::Capture(_)
-            | Self::Stats(_) => EX_CONFIG,
+            | Self::Stats { .. } => EX_CONFIG,
             Self::Runtime(_) | Self::Bind { .. } | Self::Alternate { .. } | Self::Loop(_) => EX_FAILURE,
         }
     }
@@ -99,7 +105,13 @@ impl fmt::Display for Failure {
             Self::Secret(error) => write!(out, "secretfile: {error}"),
             Self::Memory(error) => error.fmt(out),
             Self::Capture(error) => write!(out, "capturefile: {error}"),
-            Self::Stats(error) => write!(out, "statssocket: {error}"),
+            Self::Stats { path, source } => {
+                write!(out, "statssocket: {}: {source}", path.display())?;
+                match source.kind() == io::ErrorKind::PermissionDenied {
+                    true => out.write_str(". Name a directory that the program's user may write to."),
+                    false => Ok(()),
+                }
+            }
             Self::Runtime(source) => write!(out, "cannot start: {source}"),
             Self::Bind { address, source } => {
                 write!(out, "cannot listen on {address} (udp): {source}")?;
@@ -150,7 +162,7 @@ impl std::error::Error for Failure {
             Self::Logging(error) => Some(error),
             Self::Runtime(source)
             | Self::Capture(source)
-            | Self::Stats(source)
+            | Self::Stats { source, .. }
             | Self::Bind { source, .. }
             | Self::Alternate { source, .. }
             | Self::Loop(source) => Some(source),

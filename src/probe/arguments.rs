@@ -184,7 +184,8 @@ pub(super) struct Listen {
     /// another address of the server, or another server: asked too, to say whose NAT is in the way where there is no path
     #[argh(option)]
     pub(super) witness: Option<String>,
-    /// seconds to go on showing what comes in an answered call, 0 to 3600 (default 6)
+    /// seconds to go on showing what comes in an answered call, 0 to 3600 (default 6); after the last of --count calls that come
+    /// meanwhile are declined
     #[argh(option, default = "6", from_str_fn(stay))]
     pub(super) follow: u64,
     /// seconds to wait for the server, 1 to 60 (default 5)

@@ -122,10 +122,21 @@ async fn answer_all(
             () = arrivals.show() => {}
         }
     }
-    while let Some(done) = calls.join_next().await {
-        attended(done)?;
+    // What comes after the last one that was wanted is not left to ring.
+    loop {
+        tokio::select! {
+            done = calls.join_next() => match done {
+                Some(done) => attended(done)?,
+                None => return Ok(()),
+            },
+            Some(arrival) = incoming.next() => match arrival {
+                Arrival::Offer(call) => {
+                    calls.spawn(attend(*report, call, Manner { reply: Reply::Decline, save: None, ..manner.clone() }));
+                }
+                Arrival::Refused(refused) => tell_refused(report, refused),
+            },
+        }
     }
-    Ok(())
 }
 
 /// Says that an offer came that could not be opened.

@@ -33,7 +33,9 @@ impl Arguments {
         };
         let arguments = std::env::args_os().skip(1).map(utf8).collect::<Result<Vec<_>, _>>()?;
         let sorted = general_first(&arguments);
-        let words: Vec<&str> = sorted.iter().map(String::as_str).collect();
+        // argh knows the short form for one command or another, but not for all at once.
+        let long = |word| if word == "-h" { "--help" } else { word };
+        let words: Vec<&str> = sorted.iter().map(String::as_str).map(long).collect();
         let read = Self::from_args(&["roundtable-probe"], &words).map_err(|early| match early.status {
             Ok(()) => {
                 cli::print(&early.output);

@@ -1,10 +1,26 @@
 //! `listen` and `call`, one against the other.
 
 use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+
+use serde_json::Value;
 
 use super::program::{self, Rendezvous};
 use super::script::{events, names, only};
 use super::{ALICE, BOB, LARGE, PROBE, SMALL, assert_told, done, listen, run};
+
+#[test]
+fn who_calls_after_the_last_call_that_was_wanted_is_declined_and_does_not_ring_on() {
+    let server = Rendezvous::start(0, "");
+    let address = &server.address.to_string();
+    let listener = listen(&[address, "--id", BOB, "--count", "1", "--follow", "3"]);
+    let calls = [0, 6].map(|code| (run(&["call", address, BOB, "--offer", SMALL, "--follow", "0"]), code));
+    for (ended, code) in calls {
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+    }
+    done(listener.wait());
+    server.stop();
+}
 
 #[test]
 fn call_shows_each_step_and_the_answer() {
@@ -62,8 +78,8 @@ fn call_and_listen_tell_scripts_everything() {
     );
     let offered = only(&heard, "offered");
     assert_eq!((&offered["offer"], &offered["from"]), (offer, &ALICE.into()));
-    assert_eq!(offered["observed"], only(&heard, "path")["peer"]);
-    assert_eq!(only(&told, "path")["peer"], answered["observed"]);
+    assert_reaches(&only(&heard, "path")["peer"], &offered["observed"]);
+    assert_reaches(&only(&told, "path")["peer"], &answered["observed"]);
     let mut candidates: Vec<_> = heard
         .iter()
         .filter(|event| event["event"] == "candidate")
@@ -169,4 +185,14 @@ fn listener_answers_a_call_while_it_follows_another() {
     }
     done(listener.wait());
     server.stop();
+}
+
+/// Asserts that a path leads to the peer that the server sees there: to that address, or to another of this host.
+#[track_caller]
+fn assert_reaches(path: &Value, observed: &Value) {
+    let read = |address: &Value| address.as_str().unwrap().parse::<SocketAddr>().unwrap();
+    let (path, observed) = (read(path), read(observed));
+    assert_eq!(path.port(), observed.port());
+    let is_own = UdpSocket::bind((path.ip(), 0)).is_ok();
+    assert!(path.ip() == observed.ip() || is_own, "{path} is not of this host");
 }

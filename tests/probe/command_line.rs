@@ -16,6 +16,7 @@ fn help_and_version_are_everywhere() {
         let own = done(run(&[command, "--help"]));
         assert!(own.starts_with(&format!("Usage: roundtable-probe {command}")), "{own}");
         assert!(own.contains("With --json:"), "{own}");
+        assert_eq!(done(run(&[command, "-h"])), own);
     }
     for code in 0..=7 {
         assert!(help.contains(&format!("{code} ")), "exit code {code} is not in {help}");

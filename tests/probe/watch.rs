@@ -50,7 +50,8 @@ fn socket_in_use_and_no_socket_are_named() {
     let words = ["--config-file-path", config.to_str().unwrap()];
     let ended = super::program::start(env!("CARGO_BIN_EXE_signallingserver"), words, b"").wait();
     assert_eq!(ended.code, Some(78), "{ended:?}");
-    assert!(ended.stderr.starts_with("statssocket: "), "{}", ended.stderr);
+    let named = format!("statssocket: {}: ", path.display());
+    assert!(ended.stderr.starts_with(&named), "{}", ended.stderr);
 }
 
 #[test]

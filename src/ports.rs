@@ -1,7 +1,7 @@
 //! The server's sockets as if they were one: that of `localport`, and those of `altport` and `altaddress` where they are set.
 //!
 //! Each place that the server listens at has a range of [`Via`] of its own. Where a place is every address of the host, those
-//! that clients ask first get a socket each, a branch: one that is bound to an address need not be told which to answer from, nor
+//! that are asked first, and what may have to answer for them, get a socket each, a branch: one that is bound to an address need not be told which to answer from, nor
 //! tell which was asked, and that is a tenth of what an answer costs. Knows nothing of frames.
 
 mod alternates;

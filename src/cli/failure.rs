@@ -107,10 +107,10 @@ impl fmt::Display for Failure {
             Self::Capture(error) => write!(out, "capturefile: {error}"),
             Self::Stats { path, source } => {
                 write!(out, "statssocket: {}: {source}", path.display())?;
-                match source.kind() == io::ErrorKind::PermissionDenied {
-                    true => out.write_str(". Name a directory that the program's user may write to."),
-                    false => Ok(()),
+                if source.kind() == io::ErrorKind::PermissionDenied {
+                    out.write_str(". Name a directory that the program's user may write to.")?;
                 }
+                Ok(())
             }
             Self::Runtime(source) => write!(out, "cannot start: {source}"),
             Self::Bind { address, source } => {

@@ -3,20 +3,29 @@
 //! Among a million peers a slot that nobody has touched lately is 100 ns and more away, as are the places of the indexes
 //! and the offers. One after the other these waits add up; here nothing waits for what it asks for, so that they pass
 //! together. Nothing is decided here: bytes that are no frame fetch what nobody needs, and that is all.
+//!
+//! A processor looks only some hundred instructions past a read that has not come yet. So what a batch leads to is worked
+//! out first, without touching a table, and then asked for in short loops, of which each needs what the one before it has
+//! brought.
 
 use super::Server;
 use super::index::Hash;
-use crate::wire::{Kind, is_ours};
+use super::registry::PeerSlot;
+use crate::wire::{Kind, Session, is_ours};
 
 /// Datagrams that are looked at, at most: what one receive brings. Those after them wait as they come.
 const AHEAD: usize = 64;
 
-/// The places at which a batch will look things up.
+/// Where a batch will look things up.
 pub(super) struct Foresight {
-    places: Vec<Places>,
+    /// The numbers of the senders' slots.
+    senders: Vec<u32>,
+    calls: Vec<Call>,
 }
 
-struct Places {
+/// What a frame about a call looks up.
+struct Call {
+    sender: u32,
     offer: Hash,
     /// Of an OFFER's target.
     target: Option<Hash>,
@@ -24,7 +33,7 @@ struct Places {
 
 impl Foresight {
     pub(super) fn new() -> Self {
-        Self { places: Vec::with_capacity(AHEAD) }
+        Self { senders: Vec::with_capacity(AHEAD), calls: Vec::with_capacity(AHEAD) }
     }
 }
 
@@ -32,44 +41,61 @@ impl Server {
     /// Takes a look at the datagrams of a received batch, in their order, so that the memory that they will need comes
     /// while others are handled. It changes nothing, and saves nothing where a batch is one datagram.
     pub fn foresee<'a>(&mut self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
-        self.foresight.places.clear();
+        self.foresight.senders.clear();
+        self.foresight.calls.clear();
         let mut last: &[u8] = &[];
         for datagram in datagrams.into_iter().take(AHEAD) {
             // The fragments of a train touch the same.
             if call(datagram).is_none_or(|now| call(last) != Some(now)) {
-                self.look_ahead(datagram);
+                self.look_at(datagram);
             }
             last = datagram;
         }
-        for places in &self.foresight.places {
-            self.offers.foresee(places.offer);
-            if let Some(number) = places.target.and_then(|hash| self.registry.guess(hash)) {
-                self.registry.foresee(number);
-                self.registry.foresee_identifier(number);
+        let Self { registry, offers, foresight: Foresight { senders, calls }, .. } = self;
+        for sender in &*senders {
+            registry.foresee(*sender);
+        }
+        for call in &*calls {
+            registry.foresee_identifier(call.sender);
+            offers.foresee_place(call.offer);
+            if let Some(target) = call.target {
+                registry.foresee_place(target);
+            }
+        }
+        for call in &*calls {
+            offers.foresee(call.offer);
+            if let Some(number) = call.target.and_then(|target| registry.guess(target)) {
+                registry.foresee(number);
+                registry.foresee_identifier(number);
+            }
+        }
+        for call in calls.iter().filter(|call| call.target.is_none()) {
+            for session in offers.guess_peers(call.offer).into_iter().flatten() {
+                let number = PeerSlot::of(session).number();
+                registry.foresee(number);
+                registry.foresee_identifier(number);
             }
         }
     }
 
-    /// Asks for what a datagram alone leads to.
-    fn look_ahead(&mut self, datagram: &[u8]) {
-        // Magic, version, kind, and a session, which begins with the number of its slot. SPEC 2
-        let Some(&[_, _, _, kind, a, b, c, d]) = datagram.first_chunk() else { return };
-        if !is_ours(datagram) {
+    /// Works out what a datagram alone leads to.
+    fn look_at(&mut self, datagram: &[u8]) {
+        let (Some(&kind), Some(session), true) = (datagram.get(3), bytes(datagram, 4), is_ours(datagram))
+        else {
             return;
-        }
-        let slot = u32::from_be_bytes([a, b, c, d]);
+        };
+        let sender = PeerSlot::of(Session(session)).number();
+        self.foresight.senders.push(sender);
         let is_offer = kind == Kind::Offer.number();
-        self.registry.foresee(slot);
         if !is_offer && !BETWEEN_PEERS.contains(&kind) {
             return;
         }
-        self.registry.foresee_identifier(slot);
         let (Some(offer), target) = (bytes(datagram, 20), bytes(datagram, 36)) else { return };
-        let places = Places {
-            offer: self.offers.foresee_place(&offer),
-            target: target.filter(|_| is_offer).map(|target| self.registry.foresee_place(&target)),
-        };
-        self.foresight.places.push(places);
+        self.foresight.calls.push(Call {
+            sender,
+            offer: self.offers.place(&offer),
+            target: target.filter(|_| is_offer).map(|target| self.registry.place(&target)),
+        });
     }
 }
 

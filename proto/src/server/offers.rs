@@ -3,6 +3,7 @@
 //! The offers of one caller are linked through their slots, from a head that lies in the caller's own. So they end with
 //! its session at once: no open offer has a caller who is gone, and nobody fills the table by coming and going.
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use super::index::{Hash, Index};
@@ -92,18 +93,31 @@ impl Offers {
         self.open.get_mut(number)
     }
 
-    /// Fetches the place in the index of an offer that will be looked up soon.
-    pub(super) fn foresee_place(&self, id: &[u8; 16]) -> Hash {
-        let hash = Hash::from(self.positions.position(id));
-        self.index.foresee(hash);
-        hash
+    /// Returns the hash under which the index has an offer.
+    pub(super) fn place(&self, id: &[u8; 16]) -> Hash {
+        Hash::from(self.positions.position(id))
     }
 
-    /// Fetches the offer that an id of this hash leads to, most likely.
+    /// Fetches the place in the index of an offer that will be looked up soon.
+    pub(super) fn foresee_place(&self, hash: Hash) {
+        self.index.foresee(hash);
+    }
+
+    /// Fetches the offer that an id of this hash leads to, most likely: all of its cache lines.
     pub(super) fn foresee(&self, hash: Hash) {
-        if let Some(number) = self.index.find(hash, |_| true) {
-            self.open.foresee(number);
+        if let Some(offer) = self.guess(hash) {
+            let [id, caller, callee] = [offer.id.as_bytes()[0], offer.caller.0[0], offer.callee.0[0]];
+            black_box(id ^ caller ^ callee ^ offer.payer.ip()[0]);
         }
+    }
+
+    /// Returns the two peers of the offer that an id of this hash leads to, most likely.
+    pub(super) fn guess_peers(&self, hash: Hash) -> Option<[Session; 2]> {
+        self.guess(hash).map(|offer| [offer.caller, offer.callee])
+    }
+
+    fn guess(&self, hash: Hash) -> Option<&Offer> {
+        self.open.get(self.index.find(hash, |_| true)?)
     }
 
     pub(super) const fn is_full(&self) -> bool {
@@ -207,7 +221,7 @@ impl Offers {
     }
 
     fn hash(&self, id: &OfferId) -> Hash {
-        Hash::from(self.positions.position(id.as_bytes()))
+        self.place(id.as_bytes())
     }
 }
 

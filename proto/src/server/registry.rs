@@ -77,6 +77,12 @@ impl Peer {
 pub(super) struct PeerSlot(u32);
 
 impl PeerSlot {
+    /// Returns the slot that a session names, whoever lies in it.
+    pub(super) const fn of(session: Session) -> Self {
+        let [a, b, c, d, ..] = session.0;
+        Self(u32::from_be_bytes([a, b, c, d]))
+    }
+
     /// Returns the number that the session of its peer starts with.
     pub(super) const fn number(self) -> u32 {
         self.0
@@ -185,8 +191,7 @@ impl Registry {
 
     /// Finds the live peer of a session.
     pub(super) fn by_session(&self, session: Session) -> Option<(PeerSlot, &Peer)> {
-        let [a, b, c, d, ..] = session.0;
-        let slot = PeerSlot(u32::from_be_bytes([a, b, c, d]));
+        let slot = PeerSlot::of(session);
         let peer = self.peers.get(slot.0)?;
         // All bytes are compared at once, whatever the first ones are.
         let whole = |session: Session| u128::from_ne_bytes(session.0);
@@ -225,11 +230,14 @@ impl Registry {
         black_box(self.name(number).is_some_and(|name| name.as_bytes()[0] == 0));
     }
 
+    /// Returns the hash under which the index has an identifier.
+    pub(super) fn place(&self, identifier: &[u8; 32]) -> Hash {
+        Hash::from(self.positions.position(identifier))
+    }
+
     /// Fetches the place in the index of an identifier that will be looked up soon.
-    pub(super) fn foresee_place(&self, identifier: &[u8; 32]) -> Hash {
-        let hash = Hash::from(self.positions.position(identifier));
+    pub(super) fn foresee_place(&self, hash: Hash) {
         self.index.foresee(hash);
-        hash
     }
 
     /// Returns the slot number that an identifier of this hash leads to, most likely.
@@ -373,7 +381,7 @@ impl Registry {
     }
 
     fn hash(&self, identifier: &PeerId) -> Hash {
-        Hash::from(self.positions.position(identifier.as_bytes()))
+        self.place(identifier.as_bytes())
     }
 
     /// Checks what must hold between the slots and the index; returns what does not.

@@ -24,13 +24,14 @@ impl Socket {
             let destination = self.destination(transmit.path.remote).into();
             return socket2::SockRef::from(&self.io).send_to(transmit.contents, &destination).map(drop);
         }
-        let sent = self.send_parts(transmit);
-        // quinn-udp takes EINVAL for a link that cannot cut trains and cuts them itself from then on. Where one datagram
-        // alone is refused, a route or an address is missing, and that heals.
-        if sent.is_err()
-            && transmit.contents.len() <= transmit.segment_size
-            && self.state.max_gso_segments() < self.train_max
-        {
+        let most = self.state.max_gso_segments();
+        let mut sent = self.send_parts(transmit);
+        // quinn-udp takes EINVAL for a link that cannot cut trains and cuts them itself from then on.
+        if transmit.contents.len() > transmit.segment_size && self.state.max_gso_segments() < most {
+            sent = self.send_parts(transmit);
+        }
+        // Where one datagram alone is refused, a route or an address is missing, and that heals.
+        if sent.is_err() && self.state.max_gso_segments() < self.train_max {
             self.state = state_of(&self.io, self.has_one_address)?;
         }
         sent

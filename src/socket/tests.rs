@@ -83,8 +83,10 @@ async fn impossible_destination_does_not_end_the_sending_of_trains() {
     // Port 0, and a host that cannot be reached from loopback: EINVAL from the kernel.
     for remote in ["127.0.0.1:0", "192.0.2.1:9"] {
         let path = Path { remote: remote.parse().unwrap(), via: Via::default() };
-        socket.send(&Transmit { path, contents: b"answer", segment_size: 6 }).unwrap_err();
-        assert_eq!(socket.state.max_gso_segments(), before, "{remote}");
+        for contents in [&b"answer"[..], b"answeranswer"] {
+            socket.send(&Transmit { path, contents, segment_size: 6 }).unwrap_err();
+            assert_eq!(socket.state.max_gso_segments(), before, "{} bytes to {remote}", contents.len());
+        }
     }
 }
 

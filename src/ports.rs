@@ -20,7 +20,8 @@ use crate::kernel::SENT_MAX;
 use crate::queue::{Drops, Queue};
 use crate::socket::{Arrivals, Socket, VIAS};
 
-/// Addresses that get a branch: each has a receive queue. Further ones are served by the socket of every address.
+/// Addresses that get a branch: each has a receive queue. Further ones are served by the socket of every address, unless one
+/// of these has left the host.
 const BRANCHES_MAX: usize = 8;
 
 /// Where a server listens besides its port.
@@ -83,7 +84,8 @@ impl Ports {
     }
 
     fn of(places: Vec<Socket>, second: Option<IpAddr>) -> Self {
-        let queues = Queues(Arc::new(Mutex::new(places.iter().filter_map(Socket::queue).collect())));
+        let open = places.iter().filter_map(Socket::queue).collect();
+        let queues = Queues(Arc::new(Mutex::new(Known { open, closed: 0 })));
         Self { places, branches: Vec::new(), queues, second, came: 0, next: 0 }
     }
 
@@ -187,17 +189,27 @@ impl Ports {
         None
     }
 
-    /// Gives a way from a local address a socket of its own, if there may be one more.
+    /// Gives a way from a local address a socket of its own, if there may be one more, or one is bound to an address that is
+    /// gone: that one is closed. What came by it goes out by the socket of every address from then on. It is never the one
+    /// whose datagrams are at hand, since only the others tell of new addresses.
     fn branch(&mut self, place: usize, via: Via, local: SocketAddr) {
-        if self.branches.len() == BRANCHES_MAX {
+        let is_full = self.branches.len() == BRANCHES_MAX;
+        let adrift = || self.branches.iter().position(|(_, branch)| branch.is_adrift());
+        let former = is_full.then(adrift).flatten();
+        if is_full && former.is_none() {
             return;
         }
-        match self.places[place].branch(local) {
-            Ok(socket) => {
-                self.queues.0.lock().extend(socket.queue());
-                self.branches.push((via, socket));
+        let socket = match self.places[place].branch(local) {
+            Ok(socket) => socket,
+            Err(error) => return log::debug!("no socket for {local} alone: {error}"),
+        };
+        self.queues.open(socket.queue());
+        match former {
+            Some(former) => {
+                self.queues.close(self.branches[former].1.queue());
+                self.branches[former] = (via, socket);
             }
-            Err(error) => log::debug!("no socket for {local} alone: {error}"),
+            None => self.branches.push((via, socket)),
         }
     }
 
@@ -285,13 +297,32 @@ const fn at(place: usize, via: Via) -> Via {
 
 /// The kernel's receive queues of all sockets.
 #[derive(Clone, Debug)]
-pub(crate) struct Queues(Arc<Mutex<Vec<Queue>>>);
+pub(crate) struct Queues(Arc<Mutex<Known>>);
+
+#[derive(Clone, Debug)]
+struct Known {
+    open: Vec<Queue>,
+    /// Datagrams that the kernel dropped at those that are closed.
+    closed: u64,
+}
 
 impl Queues {
     /// Counts the datagrams that the kernel dropped; none where it does not tell.
     pub(crate) fn drops(&self) -> Option<Drops> {
-        let queues = self.0.lock().clone();
-        Queue::drops(&queues)
+        let Known { open, closed } = self.0.lock().clone();
+        Queue::drops(&open, closed)
+    }
+
+    fn open(&self, queue: Option<Queue>) {
+        self.0.lock().open.extend(queue);
+    }
+
+    /// Counts no longer at a queue whose socket is about to be closed.
+    fn close(&self, queue: Option<Queue>) {
+        let Some(queue) = queue else { return };
+        let mut known = self.0.lock();
+        known.closed += Queue::drops(&[queue], 0).map_or(0, Drops::in_all);
+        known.open.retain(|one| !one.is(&queue));
     }
 }
 

@@ -48,10 +48,15 @@ impl Queue {
         Some(Self { inode: entry.ino(), is_v6: io.local_addr().ok()?.is_ipv6(), full_before })
     }
 
-    /// Counts the datagrams that the kernel dropped at these together. Reads whole tables, so this is nothing for the way of a
-    /// datagram.
-    pub(crate) fn drops(queues: &[Self]) -> Option<Drops> {
-        let mut dropped = 0;
+    /// Tells whether it is the same socket's.
+    pub(crate) const fn is(&self, other: &Self) -> bool {
+        self.inode == other.inode
+    }
+
+    /// Counts the datagrams that the kernel dropped at these together, and `before` at others. Reads whole tables, so this is
+    /// nothing for the way of a datagram.
+    pub(crate) fn drops(queues: &[Self], before: u64) -> Option<Drops> {
+        let mut dropped = before;
         for (is_v6, path) in [(false, "/proc/self/net/udp"), (true, "/proc/self/net/udp6")] {
             let mut of_family = queues.iter().filter(|queue| queue.is_v6 == is_v6).peekable();
             if of_family.peek().is_some() {
@@ -95,7 +100,11 @@ impl Queue {
         None
     }
 
-    pub(crate) const fn drops(_: &[Self]) -> Option<Drops> {
+    pub(crate) const fn is(&self, _: &Self) -> bool {
+        false
+    }
+
+    pub(crate) const fn drops(_: &[Self], _: u64) -> Option<Drops> {
         None
     }
 }

@@ -194,6 +194,13 @@ impl Socket {
         self.has_one_address.then(|| self.io.local_addr().ok().map(|local| local.ip()))?
     }
 
+    /// Tells whether the host no longer has the one address that it is bound to. The socket does not notice: it works again
+    /// when the address comes back.
+    pub(crate) fn is_adrift(&self) -> bool {
+        let bound = self.bound_ip().map(|ip| open(SocketAddr::new(ip, 0)));
+        matches!(bound, Some(Err(error)) if error.kind() == io::ErrorKind::AddrNotAvailable)
+    }
+
     /// Takes what is there, without waiting.
     pub(crate) fn receive(&self, arrivals: &mut Arrivals) -> io::Result<()> {
         arrivals.count = 0;

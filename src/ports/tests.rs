@@ -64,7 +64,7 @@ async fn addresses_that_are_asked_get_a_socket_each_and_keep_their_way() {
         ways.push(ask(&mut ports, &client, host).await.via);
     }
     assert_eq!(ports.branches.len(), BRANCHES_MAX);
-    assert_eq!(ports.queues().0.lock().len(), 1 + BRANCHES_MAX);
+    assert_eq!(ports.queues().0.lock().open.len(), 1 + BRANCHES_MAX);
     for (host, via) in (1..=10).zip(ways) {
         let again = ask(&mut ports, &client, host).await;
         assert_eq!(again, Path { remote: client.local_addr().unwrap(), via }, "127.0.0.{host}");
@@ -113,6 +113,27 @@ async fn branches_shed_with_their_places() {
     for socket in ports.sockets() {
         socket.shed(&Orders::default(), Beside::default(), &marker).expect("no filter is there");
     }
+}
+
+#[tokio::test]
+async fn what_was_dropped_at_a_branch_that_is_closed_still_counts() {
+    let mut ports = Ports::bind(None, 0, Further::default()).unwrap();
+    let client = client();
+    ask(&mut ports, &client, 1).await;
+    let queues = ports.queues();
+    let dropped = || queues.drops().unwrap().in_all();
+    let (at, port) = (std::net::Ipv4Addr::LOCALHOST, ports.local_addr().unwrap().port());
+    // More than one queue holds.
+    let most = ports.receive_buffer() / 500;
+    for _ in 0..most {
+        client.send_to(&[0; 1000], (at, port)).unwrap();
+    }
+    let before = dropped();
+    assert!(before > 0);
+    let (_, branch) = ports.branches.pop().unwrap();
+    queues.close(branch.queue());
+    drop(branch);
+    assert_eq!(dropped(), before);
 }
 
 #[tokio::test]

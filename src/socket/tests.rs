@@ -46,15 +46,15 @@ async fn drops_of_a_full_queue_are_read_from_the_kernel() {
         let Ok(socket) = Socket::bind(Some(address), 0) else { continue };
         socket2::SockRef::from(&socket.io).set_recv_buffer_size(1).unwrap();
         let queue = socket.queue().unwrap();
-        assert_eq!(Queue::drops(&[queue]).unwrap().in_all(), 0);
+        assert_eq!(Queue::drops(&[queue], 0).unwrap().in_all(), 0);
         let client = std::net::UdpSocket::bind((address, 0)).unwrap();
         let mut sent: u64 = 0;
-        while Queue::drops(&[queue]).unwrap().full == 0 {
+        while Queue::drops(&[queue], 0).unwrap().full == 0 {
             client.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
             sent += 1;
             assert!(sent < 1000, "a queue of the smallest size takes them all");
         }
-        assert!((1..=sent).contains(&Queue::drops(&[queue]).unwrap().full));
+        assert!((1..=sent).contains(&Queue::drops(&[queue], 0).unwrap().full));
     }
 }
 
@@ -112,7 +112,7 @@ async fn drops_of_several_queues_are_counted_once() {
             client.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
         }
     }
-    let each: u64 = queues.iter().map(|queue| Queue::drops(&[*queue]).unwrap().in_all()).sum();
-    let all = Queue::drops(&queues).unwrap();
+    let each: u64 = queues.iter().map(|queue| Queue::drops(&[*queue], 0).unwrap().in_all()).sum();
+    let all = Queue::drops(&queues, 0).unwrap();
     assert_eq!((all.full, all.filtered), (each, 0));
 }

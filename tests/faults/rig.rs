@@ -129,6 +129,20 @@ impl Peer {
         drop(self.socket.send_to(&Frame::Ping(ping).to_vec(), self.server));
     }
 
+    /// Tells whether a PING that was sent is answered.
+    pub(crate) fn has_pong(&self) -> bool {
+        let mut buffer = [0; wire::DATAGRAM_MAX];
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let heard = self.socket.recv(&mut buffer);
+        self.socket.set_read_timeout(Some(REPEAT)).unwrap();
+        heard.is_ok_and(|length| matches!(wire::decode(&buffer[..length]), Ok(Frame::Pong(_))))
+    }
+
+    /// Returns the port that it sends from.
+    pub(crate) fn port(&self) -> u16 {
+        self.socket.local_addr().unwrap().port()
+    }
+
     /// Sends a KEEPALIVE and does not wait.
     pub(crate) fn keep_alive(&self) {
         drop(self.socket.send_to(&self.keepalive().to_vec(), self.server));

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::lab::{self, inside, on};
-use crate::rig::{Peer, Rig};
+use crate::rig::{Peer, Rig, SERVER};
 
 /// Has a send fail with this text, mends, and asserts that both families are served as before.
 fn fails_and_heals(rig: &mut Rig, peers: &[Peer], provoke: &str, error: &str, mend: &str) {
@@ -72,6 +72,72 @@ fn link_smaller_than_a_datagram_loses_the_large_ones_only() {
         peer.is_pinged();
         lab::ip("-n server link set s0 mtu 1500");
         peer.is_served();
+        assert_eq!(rig.stop().stderr, "");
+    });
+}
+
+/// Has the server find one datagram of each of these in its socket at once.
+fn asked_at_once(rig: &Rig, peers: &[Peer], ask: impl Fn(usize, &Peer)) {
+    rig.program.signal("STOP");
+    peers.iter().enumerate().for_each(|(number, peer)| ask(number, peer));
+    rig.program.signal("CONT");
+}
+
+#[test]
+fn packet_filter_that_refuses_some_of_a_batch_loses_none_of_the_others() {
+    inside("sends::packet_filter_that_refuses_some_of_a_batch_loses_none_of_the_others", || {
+        if !has("nft", "-v") {
+            eprintln!("SKIPPED: nft (nftables) is not installed: EPERM is not provoked");
+            return;
+        }
+        let mut rig = Rig::start("");
+        let refused = [0, 4, 5, 11];
+        for (server, first) in SERVER.into_iter().zip([1, 101]) {
+            let peers: Vec<_> =
+                (first..first + 12).map(|number| Peer::join(server.parse().unwrap(), number)).collect();
+            let ports: Vec<_> = refused.iter().map(|at| peers[*at].port().to_string()).collect();
+            let rule = format!("udp dport {{ {} }} drop", ports.join(", "));
+            on(
+                "server",
+                &format!(
+                    "nft 'add table inet t; \
+                     add chain inet t out {{ type filter hook output priority 0; }}; add rule inet t out {rule}'"
+                ),
+            );
+            asked_at_once(&rig, &peers, |_, peer| peer.ping());
+            for port in &ports {
+                let line = rig.program.line_with(": Operation not permitted");
+                assert!(line.contains("39 bytes to ") && line.contains(&format!(":{port}: ")), "{line}");
+            }
+            for (number, peer) in peers.iter().enumerate() {
+                assert!(refused.contains(&number) || peer.has_pong(), "{number} at {server}");
+            }
+            on("server", "nft delete table inet t");
+            peers.iter().for_each(Peer::is_served);
+        }
+        let ended = rig.stop();
+        assert_eq!(ended.stdout.matches("Operation not permitted").count(), 2 * refused.len());
+        assert_eq!(ended.stderr, "");
+    });
+}
+
+#[test]
+fn datagrams_too_long_for_the_link_lose_none_of_the_others_of_a_batch() {
+    inside("sends::datagrams_too_long_for_the_link_lose_none_of_the_others_of_a_batch", || {
+        let mut rig = Rig::start("");
+        let peers: Vec<_> = (1..=9).map(|number| Peer::join(SERVER[0].parse().unwrap(), number)).collect();
+        lab::ip("-n server link set s0 mtu 80");
+        // Every third answer is one of KEEPALIVE, which does not fit.
+        asked_at_once(&rig, &peers, |at, peer| if at % 3 == 0 { peer.keep_alive() } else { peer.ping() });
+        for peer in peers.iter().step_by(3) {
+            let line = rig.program.line_with(": Message too long");
+            assert!(line.contains("55 bytes to ") && line.contains(&format!(":{}: ", peer.port())), "{line}");
+        }
+        for (at, peer) in peers.iter().enumerate() {
+            assert!(at % 3 == 0 || peer.has_pong(), "{at}");
+        }
+        lab::ip("-n server link set s0 mtu 1500");
+        peers.iter().for_each(Peer::is_served);
         assert_eq!(rig.stop().stderr, "");
     });
 }

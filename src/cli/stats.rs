@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use roundtable_proto::proxy::Refusal;
 use roundtable_proto::server::{Counters, DropReason};
 use roundtable_proto::wire::{ErrorCode, Kind};
 use serde_json::{Map, Value, json};
@@ -100,8 +101,12 @@ fn line(stats: &Stats, server: &str, uptime: Duration) -> Value {
         "received": by(Kind::ALL, |kind| kind.name(), |kind| counters.received(kind)),
         "sent": by(Kind::ALL, |kind| kind.name(), |kind| counters.sent(kind)),
         "refused": by(ErrorCode::ALL, |code| code.name(), |code| counters.refused(code)),
-        "dropped": by(DropReason::ALL, |reason| reason.name(), |reason| counters.dropped(reason)),
     });
+    // What did not get past the header of a proxy is dropped, too, by reasons of its own.
+    let mut dropped = by(DropReason::ALL, |reason| reason.name(), |reason| counters.dropped(reason));
+    let headers = &transport.refused_headers;
+    dropped.extend(by(&Refusal::ALL, |reason| reason.name(), |reason| headers.of(reason)));
+    line["dropped"] = dropped.into();
     for (name, count) in totals(counters) {
         line[name] = count.into();
     }
@@ -129,7 +134,7 @@ const fn totals(counters: &Counters) -> [(&'static str, u64); 15] {
 }
 
 /// Counts under their names, without those that are zero.
-fn by<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str, count: impl Fn(T) -> u64) -> Value {
+fn by<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str, count: impl Fn(T) -> u64) -> Map<String, Value> {
     let counted = all.iter().map(|one| (name(*one).to_owned(), count(*one))).filter(|(_, count)| *count > 0);
-    counted.map(|(name, count)| (name, count.into())).collect::<Map<_, _>>().into()
+    counted.map(|(name, count)| (name, count.into())).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 
@@ -34,6 +35,26 @@ fn watch_shows_peers_and_traffic_of_a_server_that_allows_it() {
     assert_told(&screen, &[&[address.as_str()][..], &steps].concat());
     server.stop();
     assert!(!path.exists());
+}
+
+#[test]
+fn watch_shows_what_is_refused_for_the_header_of_a_proxy() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("stats");
+    let proxies = "proxyprotocol: spp\ntrustedproxies: '127.0.0.2'\n";
+    let server = Rendezvous::start(0, &format!("statssocket: {}\n{proxies}", path.display()));
+    // A forged header, and none where one has to be.
+    for (from, datagram) in [("127.0.0.1:0", &b"\x56\xEC"[..]), ("127.0.0.2:0", b"RT")] {
+        let socket = UdpSocket::bind(from).unwrap();
+        socket.send_to(datagram, ("127.0.0.1", server.address.port())).unwrap();
+    }
+    let told = || events("watch", &done(run(&["watch", path.to_str().unwrap(), "--count", "1", "--json"])));
+    let dropped = std::iter::repeat_with(|| told()[0]["dropped"].clone());
+    // Both are there within the first few seconds.
+    let last =
+        dropped.take(20).find(|dropped| dropped.as_object().is_some_and(|all| all.len() == 2)).unwrap();
+    assert_eq!((&last["header_untrusted"], &last["header_missing"]), (&1.into(), &1.into()));
+    server.stop();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The command line of `signallingserver`: arguments, exit codes, and the run from bind to signal.
 
 mod arguments;
+mod check;
 mod failure;
 pub(crate) mod papers;
 #[cfg(unix)]
@@ -15,6 +16,7 @@ use crate::logging;
 use crate::server::Server;
 
 pub use arguments::{Arguments, Invocation};
+pub use check::check;
 pub use failure::Failure;
 
 /// Runs a server until the process is told to end.
@@ -29,8 +31,13 @@ pub fn run(config: &Config, origin: &Origin) -> Result<(), Failure> {
     reserve_descriptors().map_err(Failure::Runtime)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    // Whoever reads the log only has to find it there too.
-    runtime.block_on(serve(config, origin)).inspect_err(|failure| log::error!("{failure}"))
+    let ended = runtime.block_on(serve(config, origin)).map_err(|failure| failure.asked_by(origin));
+    ended.inspect_err(|failure| {
+        // Who reads a log file only has to find it there; standard output lies beside standard error.
+        if config.logfile.is_some() {
+            log::error!("{failure}");
+        }
+    })
 }
 
 /// Descriptors that the runtime and its signal handler open; its handler ends the process where there are too few.
@@ -63,7 +70,7 @@ async fn serve(config: &Config, origin: &Origin) -> Result<(), Failure> {
         announce(config, &format!("second port at {second} (udp)"));
     }
     match origin {
-        Origin::File(path) => log::info!("configuration read from {}", path.display()),
+        Origin::File { path, .. } => log::info!("configuration read from {}", path.display()),
         Origin::Defaults => log::info!("no configuration file, every key has its default"),
     }
     let ended = async {

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use error::{ConfigError, Found, Problem};
+pub use error::{ConfigError, Found, Mistake, Mistakes, Problem};
 pub use file::{DEFAULT_FILE, FILE_MAX, Origin};
 pub use key::{Key, LogLevel};
 pub use proxy_protocol::ProxyProtocol;
@@ -169,13 +169,9 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Content`] names the file, the line, the key and what is allowed.
+    /// [`ConfigError::Content`] names of each mistake the file, the line, the key and what is allowed.
     pub fn from_yaml(text: &str, file: &Path) -> Result<Self, ConfigError> {
-        parse::parse(text).map_err(|(line, problem)| ConfigError::Content {
-            file: file.to_path_buf(),
-            line,
-            problem,
-        })
+        parse::parse(text).map_err(|mistakes| ConfigError::Content { file: file.to_path_buf(), mistakes })
     }
 
     /// Reads a configuration from a file.

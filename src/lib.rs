@@ -15,6 +15,7 @@ mod filter;
 pub mod kernel;
 #[cfg(feature = "cli")]
 pub mod logging;
+mod memory;
 pub mod nat;
 pub mod pinger;
 mod ports;

@@ -26,6 +26,8 @@ use crate::seed;
 use crate::socket::Arrivals;
 
 pub use start::StartError;
+#[cfg(feature = "cli")]
+pub(crate) use start::{memory, too_much};
 pub use stats::{Stats, StatsHandle, Transport};
 
 /// Receive calls in a row before timers and shutdown get their turn.
@@ -105,7 +107,9 @@ impl Server {
         let limits = start::engine_config(config, &socket, address.port())?;
         let receive_buffer = socket.receive_buffer();
         log::info!("receive buffer of {receive_buffer} bytes granted");
-        start::is_to_be_had(limits.reserved())?;
+        if let Some(warning) = start::too_much(start::memory(config)?) {
+            log::warn!("{warning}");
+        }
         let engine = engine::Server::new(clock.now(), limits, seed::draw()?);
         let gate = match config.proxyprotocol.protocol() {
             Some(protocol) => {

@@ -155,7 +155,8 @@ fn file_that_cannot_be_made_is_named() {
     let words = ["--config-file-path", config.to_str().unwrap()];
     let ended = program::start(env!("CARGO_BIN_EXE_signallingserver"), words, b"").wait();
     assert_eq!(ended.code, Some(78), "{ended:?}");
-    assert!(ended.stderr.starts_with("capturefile: "), "{}", ended.stderr);
+    let named = format!("{}:2: capturefile: {}: ", config.display(), file.display());
+    assert!(ended.stderr.starts_with(&named), "{}", ended.stderr);
     let words = ["ping", "127.0.0.1", "--capture", file.to_str().unwrap()];
     let ended = program::start(PROBE, words, b"").wait();
     assert_eq!(ended.code, Some(1), "{ended:?}");

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+#[path = "config/check.rs"]
+mod check;
 #[path = "config/command_line.rs"]
 mod command_line;
 #[path = "config/files.rs"]

@@ -21,12 +21,16 @@ fn main() -> ExitCode {
 fn start() -> Result<(), Failure> {
     let arguments = match Arguments::from_env()? {
         Invocation::Run(arguments) => arguments,
+        Invocation::Check(arguments) => {
+            let (config, origin) = Config::load_or_default(arguments.config_file())?;
+            return cli::check(&config, &origin);
+        }
         Invocation::Print(text) => {
             cli::print(&text);
             return Ok(());
         }
     };
     let (config, origin) = Config::load_or_default(arguments.config_file())?;
-    logging::start(&config)?;
+    logging::start(&config).map_err(|error| Failure::from(error).asked_by(&origin))?;
     cli::run(&config, &origin)
 }

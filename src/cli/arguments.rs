@@ -22,6 +22,9 @@ pub struct Arguments {
     /// YAML file to read; default config.yaml in the working directory, and if that is missing the built-in defaults
     #[argh(option, arg_name = "FILE")]
     config_file_path: Option<PathBuf>,
+    /// read the file, try what it names, print what would be in use and exit; binds and changes nothing
+    #[argh(switch)]
+    check: bool,
     /// print the version and exit
     #[argh(switch)]
     version: bool,
@@ -32,6 +35,8 @@ pub struct Arguments {
 pub enum Invocation {
     /// Run a server.
     Run(Arguments),
+    /// Look only whether a server would run.
+    Check(Arguments),
     /// Print this text and end: help or version.
     Print(String),
 }
@@ -66,7 +71,7 @@ impl Arguments {
         if parsed.config_file() == Some(Path::new("")) {
             return Err(Failure::Usage(format!("No value provided for option '{OPTION}'.")));
         }
-        Ok(Invocation::Run(parsed))
+        Ok(if parsed.check { Invocation::Check(parsed) } else { Invocation::Run(parsed) })
     }
 }
 
@@ -107,7 +112,11 @@ mod tests {
     }
 
     fn runs_with(file: Option<&str>) -> Result<Invocation, String> {
-        Ok(Invocation::Run(Arguments { config_file_path: file.map(PathBuf::from), version: false }))
+        Ok(Invocation::Run(Arguments {
+            config_file_path: file.map(PathBuf::from),
+            check: false,
+            version: false,
+        }))
     }
 
     #[test]
@@ -130,6 +139,7 @@ mod tests {
         let no_value = "No value provided for option '--config-file-path'.";
         for (arguments, message) in [
             (&["--port", "5"][..], "Unrecognized argument: --port"),
+            (&["--check=config.yaml"], "Unrecognized argument: --check=config.yaml"),
             (&["config.yaml"], "Unrecognized argument: config.yaml"),
             (&["--CONFIGFILEPATH=x"], "Unrecognized argument: --CONFIGFILEPATH=x"),
             (&["-configFilePath"], no_value),

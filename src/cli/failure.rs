@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Key, Origin};
 use crate::logging::LoggingError;
 use crate::secret_file::SecretFileError;
 use crate::server::StartError;
@@ -32,7 +32,12 @@ pub enum Failure {
     /// The system does not give the memory that the limits need.
     Memory(StartError),
     /// The capture file cannot be made.
-    Capture(io::Error),
+    Capture {
+        /// Where it was to be.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The socket for the statistics cannot be made.
     Stats {
         /// Where it was to be.
@@ -58,6 +63,17 @@ pub enum Failure {
     },
     /// The server's loop has ended with an error.
     Loop(io::Error),
+    /// What a line of the configuration asks for has failed.
+    Asked {
+        /// The configuration file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What has failed.
+        failure: Box<Self>,
+    },
+    /// A check has found several of them.
+    Several(Vec<Self>),
 }
 
 impl Failure {
@@ -66,11 +82,45 @@ impl Failure {
             StartError::System(source) => source,
             StartError::Secret(error) => return Self::Secret(error),
             StartError::Memory(_) => return Self::Memory(error),
-            StartError::Capture(source) => return Self::Capture(source),
+            StartError::Capture(source) => {
+                return Self::Capture { path: config.capturefile.clone().unwrap_or_default(), source };
+            }
             StartError::Alternate { address, error } => return Self::Alternate { address, source: error },
         };
         let address = config.localaddress.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         Self::Bind { address: SocketAddr::new(address, config.localport), source }
+    }
+
+    /// Adds the line of the configuration that asks for what has failed, if there is one.
+    #[must_use]
+    pub fn asked_by(self, origin: &Origin) -> Self {
+        match self.key().and_then(|key| origin.line_of(key)) {
+            Some((file, line)) => Self::Asked { file: file.to_owned(), line, failure: Box::new(self) },
+            None => self,
+        }
+    }
+
+    /// The key to look at.
+    fn key(&self) -> Option<Key> {
+        let by_kind = |source: &io::Error, address, port| {
+            if source.kind() == io::ErrorKind::AddrNotAvailable { address } else { port }
+        };
+        match self {
+            Self::Logging(LoggingError::Unopenable { .. }) => Some(Key::LogFile),
+            Self::Secret(_) => Some(Key::SecretFile),
+            Self::Memory(_) => Some(Key::MaxPeers),
+            Self::Capture { .. } => Some(Key::CaptureFile),
+            Self::Stats { .. } => Some(Key::StatsSocket),
+            Self::Bind { source, .. } => Some(by_kind(source, Key::LocalAddress, Key::LocalPort)),
+            Self::Alternate { source, .. } => Some(by_kind(source, Key::AltAddress, Key::AltPort)),
+            Self::Usage(_)
+            | Self::Config(_)
+            | Self::Logging(LoggingError::AlreadyStarted)
+            | Self::Runtime(_)
+            | Self::Loop(_)
+            | Self::Asked { .. }
+            | Self::Several(_) => None,
+        }
     }
 
     /// Says on standard error what has failed, and gives the exit code for it.
@@ -82,14 +132,16 @@ impl Failure {
         ExitCode::from(self.exit_code())
     }
 
-    const fn exit_code(&self) -> u8 {
+    fn exit_code(&self) -> u8 {
         match self {
+            Self::Asked { failure, .. } => failure.exit_code(),
+            Self::Several(failures) => failures.first().map_or(EX_FAILURE, Self::exit_code),
             Self::Usage(_) => EX_USAGE,
             Self::Config(_)
             | Self::Logging(_)
             | Self::Secret(_)
             | Self::Memory(_)
-            | Self::Capture(_)
+            | Self::Capture { .. }
             | Self::Stats { .. } => EX_CONFIG,
             Self::Runtime(_) | Self::Bind { .. } | Self::Alternate { .. } | Self::Loop(_) => EX_FAILURE,
         }
@@ -101,16 +153,28 @@ impl fmt::Display for Failure {
         match self {
             Self::Usage(message) => write!(out, "{message}\nRun signallingserver --help for the options."),
             Self::Config(error) => error.fmt(out),
-            Self::Logging(error) => error.fmt(out),
-            Self::Secret(error) => write!(out, "secretfile: {error}"),
+            Self::Logging(error) => {
+                error.fmt(out)?;
+                match error {
+                    LoggingError::Unopenable { source, .. } => hint(source.kind(), out),
+                    LoggingError::AlreadyStarted => Ok(()),
+                }
+            }
+            Self::Secret(error) => {
+                write!(out, "secretfile: {error}")?;
+                match error {
+                    SecretFileError::Io { error, .. } => hint(error.kind(), out),
+                    SecretFileError::Exposed { .. } | SecretFileError::Form { .. } => Ok(()),
+                }
+            }
             Self::Memory(error) => error.fmt(out),
-            Self::Capture(error) => write!(out, "capturefile: {error}"),
+            Self::Capture { path, source } => {
+                write!(out, "capturefile: {}: {source}", path.display())?;
+                hint(source.kind(), out)
+            }
             Self::Stats { path, source } => {
                 write!(out, "statssocket: {}: {source}", path.display())?;
-                if source.kind() == io::ErrorKind::PermissionDenied {
-                    out.write_str(". Name a directory that the program's user may write to.")?;
-                }
-                Ok(())
+                hint(source.kind(), out)
             }
             Self::Runtime(source) => write!(out, "cannot start: {source}"),
             Self::Bind { address, source } => {
@@ -124,7 +188,24 @@ impl fmt::Display for Failure {
                 write!(out, "cannot listen on {address} (udp), as altport or altaddress says: {source}")
             }
             Self::Loop(source) => write!(out, "the server has failed: {source}"),
+            Self::Asked { file, line, failure } => write!(out, "{}:{line}: {failure}", file.display()),
+            Self::Several(failures) => {
+                let lines: Vec<String> = failures.iter().map(Self::to_string).collect();
+                out.write_str(&lines.join("\n"))
+            }
         }
+    }
+}
+
+/// Says what the operator can do about a file that cannot be opened or made.
+fn hint(kind: io::ErrorKind, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    // As below.
+    if kind == io::ErrorKind::NotFound {
+        out.write_str(". Make its directory, or name another.")
+    } else if kind == io::ErrorKind::PermissionDenied {
+        out.write_str(". Name a directory that the program's user may write to.")
+    } else {
+        Ok(())
     }
 }
 
@@ -156,12 +237,13 @@ fn remedy(kind: io::ErrorKind, port: u16) -> Option<String> {
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Usage(_) | Self::Memory(_) => None,
+            Self::Usage(_) | Self::Memory(_) | Self::Several(_) => None,
+            Self::Asked { failure, .. } => Some(failure),
             Self::Config(error) => Some(error),
             Self::Secret(error) => Some(error),
             Self::Logging(error) => Some(error),
             Self::Runtime(source)
-            | Self::Capture(source)
+            | Self::Capture { source, .. }
             | Self::Stats { source, .. }
             | Self::Bind { source, .. }
             | Self::Alternate { source, .. }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::file::FILE_MAX;
 use super::key::{Allowed, Key};
@@ -39,14 +39,17 @@ pub enum ConfigError {
         /// The line of the first such byte, from 1.
         line: usize,
     },
+    /// The file holds text in UTF-16, as some editors write it.
+    Utf16 {
+        /// The file.
+        file: PathBuf,
+    },
     /// The file could be read, but not understood.
     Content {
         /// The file.
         file: PathBuf,
-        /// The line of the problem, from 1; none where the parser names none.
-        line: Option<usize>,
-        /// What is wrong there.
-        problem: Problem,
+        /// What is wrong in it.
+        mistakes: Mistakes,
     },
 }
 
@@ -64,10 +67,10 @@ impl fmt::Display for ConfigError {
             Self::NotUtf8 { file, line } => {
                 write!(out, "{}:{line}: is not UTF-8 text", file.display())
             }
-            Self::Content { file, line: Some(line), problem } => {
-                write!(out, "{}:{line}: {problem}", file.display())
+            Self::Utf16 { file } => {
+                write!(out, "{}: is UTF-16 text, needed is UTF-8: save it as that", file.display())
             }
-            Self::Content { file, line: None, problem } => write!(out, "{}: {problem}", file.display()),
+            Self::Content { file, mistakes } => mistakes.write(file, out),
         }
     }
 }
@@ -80,8 +83,65 @@ impl std::error::Error for ConfigError {
             | Self::Directory { .. }
             | Self::TooLarge { .. }
             | Self::NotUtf8 { .. }
+            | Self::Utf16 { .. }
             | Self::Content { .. } => None,
         }
+    }
+}
+
+/// Mistakes of one file that are told; whoever has more may as well begin with these.
+const MISTAKES_MAX: usize = 32;
+
+/// Everything that is wrong with the content of a file: one thing at least, in the order of its lines.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mistakes {
+    told: Vec<Mistake>,
+    untold: usize,
+}
+
+/// One thing that is wrong with the content of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mistake {
+    /// The line, from 1; none where the parser names none.
+    pub line: Option<usize>,
+    /// What is wrong there.
+    pub problem: Problem,
+}
+
+impl Mistakes {
+    /// Looks up the lines of those that are told. There has to be one.
+    pub(super) fn new<P>(problems: Vec<(P, Problem)>, line_of: impl Fn(P) -> Option<usize>) -> Self {
+        let untold = problems.len().saturating_sub(MISTAKES_MAX);
+        let told = problems.into_iter().take(MISTAKES_MAX);
+        Self { told: told.map(|(at, problem)| Mistake { line: line_of(at), problem }).collect(), untold }
+    }
+
+    /// Returns the first mistakes; a file full of them has more.
+    #[must_use]
+    pub fn told(&self) -> &[Mistake] {
+        &self.told
+    }
+
+    /// A line for each.
+    fn write(&self, file: &Path, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = file.display();
+        for (position, Mistake { line, problem }) in self.told.iter().enumerate() {
+            let end = if position == 0 { "" } else { "\n" };
+            match line {
+                Some(line) => write!(out, "{end}{file}:{line}: {problem}")?,
+                None => write!(out, "{end}{file}: {problem}")?,
+            }
+        }
+        match self.untold {
+            0 => Ok(()),
+            untold => write!(out, "\n{file}: further mistakes: {untold}"),
+        }
+    }
+}
+
+impl From<Mistake> for Mistakes {
+    fn from(mistake: Mistake) -> Self {
+        Self { told: vec![mistake], untold: 0 }
     }
 }
 

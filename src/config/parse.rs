@@ -4,134 +4,129 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess};
+use serde::de::IgnoredAny;
 
+use super::error::{Mistake, Mistakes};
 use super::proxy_protocol::networks;
-use super::visit::{Take, Visit};
+use super::visit::{At, Entry, Walk};
 use super::{Config, Found, Key, LogLevel, Network, Problem, ProxyProtocol, PublicAddress, Ranged, Stun};
 
-/// A problem and its line, from 1, where the parser names one.
-type Located = (Option<usize>, Problem);
+/// What some editors put before UTF-8 text. YAML knows it; `serde_yaml` takes it for a document of its own.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
-pub(super) fn parse(text: &str) -> Result<Config, Located> {
+/// Where something stands: a document, and the number of a value in it.
+type Place = (usize, usize);
+
+/// Reads a configuration, or everything that is wrong with it, in the order of the text.
+pub(super) fn parse(text: &str) -> Result<Config, Mistakes> {
+    let text = unmarked(text);
     check_syntax(text)?;
     let mut config = Config::default();
-    let mut documents = serde_yaml::Deserializer::from_str(text);
-    if let Some(first) = documents.next() {
-        read(Root { config: &mut config, needed: None }, first)?;
+    let mut problems = match walk(text)? {
+        Some((whole, entries)) => fill(&mut config, whole, entries),
+        None => Vec::new(),
+    };
+    if documents(text).nth(1).is_some() {
+        problems.push(((1, 0), Problem::SecondDocument));
     }
-    if config.proxyprotocol != ProxyProtocol::Off && config.trustedproxies.is_empty() {
-        // Walks once more, to the line of the key.
-        let needed = Some((Key::ProxyProtocol, Key::TrustedProxies));
-        let mut again = serde_yaml::Deserializer::from_str(text);
-        if let Some(first) = again.next() {
-            read(Root { config: &mut config, needed }, first)?;
-        }
+    if problems.is_empty() {
+        return Ok(config);
     }
-    if let Some(second) = documents.next() {
-        read(Second, second)?;
-    }
-    Ok(config)
+    problems.sort_by_key(|(place, _)| *place);
+    Err(Mistakes::new(problems, |place| line_of(text, place)))
+}
+
+/// Returns the line on which the key stands, from 1, if it does.
+pub(super) fn line_of_key(text: &str, key: Key) -> Option<usize> {
+    let text = unmarked(text);
+    let (_, entries) = walk(text).ok()??;
+    let entry = entries.into_iter().find(|entry| known(&entry.key.found) == Ok(key))?;
+    line_of(text, (0, entry.key.number))
+}
+
+fn unmarked(text: &str) -> &str {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
+}
+
+fn documents(text: &str) -> serde_yaml::Deserializer<'_> {
+    serde_yaml::Deserializer::from_str(text)
 }
 
 /// Walks the whole text first: a broken line is better called so than the odd value that it makes.
-fn check_syntax(text: &str) -> Result<(), Located> {
-    serde_yaml::Deserializer::from_str(text).try_for_each(|document| {
-        IgnoredAny::deserialize(document).map_err(|error| located(&error, None)).map(drop)
-    })
+fn check_syntax(text: &str) -> Result<(), Mistakes> {
+    documents(text)
+        .try_for_each(|document| IgnoredAny::deserialize(document).map(drop))
+        .map_err(|error| syntax(&error))
 }
 
-fn read<'de>(
-    what: impl Take<'de, Value = ()>,
-    document: serde_yaml::Deserializer<'de>,
-) -> Result<(), Located> {
-    let mut problem = None;
-    Visit { what, problem: &mut problem }.deserialize(document).map_err(|error| located(&error, problem))
-}
-
-fn located(error: &serde_yaml::Error, problem: Option<Problem>) -> Located {
+fn syntax(error: &serde_yaml::Error) -> Mistakes {
     let line = error.location().map(|location| location.line());
-    (line, problem.unwrap_or_else(|| Problem::Syntax { reason: error.to_string() }))
+    Mistakes::from(Mistake { line, problem: Problem::Syntax { reason: error.to_string() } })
 }
 
-/// The whole document: a mapping, or nothing.
-struct Root<'a> {
-    config: &'a mut Config,
-    /// A key whose value is nothing without another, which is missing.
-    needed: Option<(Key, Key)>,
+/// Returns the first document as a whole, and its entries if it is a mapping.
+fn walk(text: &str) -> Result<Option<(At, Vec<Entry>)>, Mistakes> {
+    let Some(document) = documents(text).next() else { return Ok(None) };
+    let mut walk = Walk::default();
+    let whole = walk.through(document).map_err(|error| syntax(&error))?;
+    Ok(Some((whole, walk.entries)))
 }
 
-impl<'de> Take<'de> for Root<'_> {
-    type Value = ();
+/// Walks once more, to the line of the place.
+fn line_of(text: &str, (document, number): Place) -> Option<usize> {
+    let stopped = Walk::until(number).through(documents(text).nth(document)?).err()?;
+    stopped.location().map(|location| location.line())
+}
 
-    fn take(self, found: Found) -> Result<(), Problem> {
-        if found == Found::Nothing { Ok(()) } else { Err(Problem::NoMapping { found }) }
+/// Fills in what the first document says, and returns what is wrong with it.
+fn fill(config: &mut Config, whole: At, entries: Vec<Entry>) -> Vec<(Place, Problem)> {
+    let mut problems = Vec::new();
+    let mut refuse = |at: usize, problem| problems.push(((0, at), problem));
+    if !matches!(whole.found, Found::Mapping | Found::Nothing) {
+        refuse(whole.number, Problem::NoMapping { found: whole.found });
     }
-
-    fn take_mapping<A: MapAccess<'de>>(
-        self,
-        mut map: A,
-        problem: &mut Option<Problem>,
-    ) -> Result<(), A::Error> {
-        let mut seen = Vec::with_capacity(Key::ALL.len());
-        while let Some(key) = map.next_key_seed(Visit { what: NewKey { seen: &seen }, problem })? {
-            seen.push(key);
-            let needed = self.needed.and_then(|(one, needed)| (one == key).then_some(needed));
-            map.next_value_seed(Visit { what: ValueOf { key, config: self.config, needed }, problem })?;
-        }
-        Ok(())
-    }
-}
-
-/// A key that is known and has not been there yet.
-struct NewKey<'a> {
-    seen: &'a [Key],
-}
-
-impl Take<'_> for NewKey<'_> {
-    type Value = Key;
-
-    fn take(self, found: Found) -> Result<Key, Problem> {
-        let name = match found {
-            Found::Text(name) => name,
-            Found::Nothing | Found::Boolean(_) | Found::Integer(_) | Found::Float(_) => found.to_string(),
-            Found::List | Found::Mapping | Found::Tagged => return Err(Problem::KeyIsNotText { found }),
-        };
-        match Key::named(&name) {
-            Some(key) if self.seen.contains(&key) => Err(Problem::DuplicateKey { key }),
-            Some(key) => Ok(key),
-            None => Err(Problem::UnknownKey { nearest: Key::nearest(&name), name }),
+    let mut seen: Vec<(Key, At)> = Vec::with_capacity(Key::ALL.len());
+    for Entry { key, value } in entries {
+        match known(&key.found) {
+            Ok(twice) if seen.iter().any(|(key, _)| *key == twice) => {
+                refuse(key.number, Problem::DuplicateKey { key: twice });
+            }
+            Ok(key) => {
+                if let Err(problem) = set(config, key, value.found.clone()) {
+                    refuse(value.number, problem);
+                }
+                seen.push((key, value));
+            }
+            Err(problem) => refuse(key.number, problem),
         }
     }
+    if let Some((at, problem)) = unmet(config, seen) {
+        refuse(at, problem);
+    }
+    problems
 }
 
-/// The value of a key, put into the configuration if it is allowed.
-struct ValueOf<'a> {
-    key: Key,
-    config: &'a mut Config,
-    needed: Option<Key>,
+/// Finds a value that is nothing without another one, which is not there.
+fn unmet(config: &Config, seen: Vec<(Key, At)>) -> Option<(usize, Problem)> {
+    let (key, needed) = (Key::ProxyProtocol, Key::TrustedProxies);
+    let has_needed = seen.iter().any(|(key, value)| *key == needed && value.found != Found::Nothing);
+    if config.proxyprotocol == ProxyProtocol::Off || has_needed {
+        return None;
+    }
+    let (_, At { number, found }) = seen.into_iter().find(|(one, _)| *one == key)?;
+    Some((number, Problem::Needs { key, found, needed }))
 }
 
-impl Take<'_> for ValueOf<'_> {
-    type Value = ();
-
-    fn take(self, found: Found) -> Result<(), Problem> {
-        if let Some(needed) = self.needed {
-            return Err(Problem::Needs { key: self.key, found, needed });
+/// Tells which key it is.
+fn known(found: &Found) -> Result<Key, Problem> {
+    let name = match found {
+        Found::Text(name) => name.clone(),
+        Found::Nothing | Found::Boolean(_) | Found::Integer(_) | Found::Float(_) => found.to_string(),
+        Found::List | Found::Mapping | Found::Tagged => {
+            return Err(Problem::KeyIsNotText { found: found.clone() });
         }
-        set(self.config, self.key, found)
-    }
-}
-
-/// A second document, whatever it holds.
-struct Second;
-
-impl Take<'_> for Second {
-    type Value = ();
-
-    fn take(self, _: Found) -> Result<(), Problem> {
-        Err(Problem::SecondDocument)
-    }
+    };
+    Key::named(&name).ok_or_else(|| Problem::UnknownKey { nearest: Key::nearest(&name), name })
 }
 
 fn set(config: &mut Config, key: Key, found: Found) -> Result<(), Problem> {
@@ -258,10 +253,11 @@ fn boolean(key: Key, found: Found) -> Result<bool, Problem> {
 mod tests {
     use super::*;
 
-    /// What the text is refused with: line and message.
+    /// What the text is refused with, and nothing else: line and message.
     fn refused(text: &str) -> (Option<usize>, String) {
-        let (line, problem) = parse(text).expect_err(text);
-        (line, problem.to_string())
+        let mistakes = parse(text).expect_err(text);
+        let [Mistake { line, problem }] = mistakes.told() else { panic!("{text:?}: {mistakes:?}") };
+        (*line, problem.to_string())
     }
 
     const NAMES: &str = "loglevel, logfile, localport, timeout, localaddress, publicaddress, stun, \
@@ -421,6 +417,58 @@ mod tests {
         ] {
             assert_eq!(refused(text), (Some(line), message), "{text:?}");
         }
+    }
+
+    #[test]
+    fn byte_order_mark_is_no_mistake_and_moves_no_line() {
+        assert_eq!(parse("\u{feff}localport: 7\r\n").unwrap().localport, 7);
+        assert_eq!(refused("\u{feff}localport: 7\r\ntimeout: 0\r\n").0, Some(2));
+        assert_eq!(line_of_key("\u{feff}localport: 7\ntimeout: 5\n", Key::Timeout), Some(2));
+    }
+
+    #[test]
+    fn line_of_a_key_is_where_it_stands_in_any_case() {
+        let text = "#\nlocalport: 7\nTimeOut:\n  5\n";
+        let lines = [Key::LocalPort, Key::Timeout, Key::LogFile].map(|key| line_of_key(text, key));
+        assert_eq!(lines, [Some(2), Some(3), None]);
+        assert_eq!(line_of_key("", Key::Timeout), None);
+    }
+
+    #[test]
+    fn every_mistake_is_told_in_the_order_of_the_lines() {
+        let text = "proxyprotocol: spp\nlocalprot: {a: [1, 2]}\ntimeout: 0\nmaxpeers: !x [1]\nplainids: yes\n\
+                    TIMEOUT: 5\n[a]: 1\nlogfile: [a, {b: c}]\nlocalport: 7\n---\ntimeout: 0\n";
+        let mistakes = parse(text).unwrap_err();
+        let starts: Vec<(usize, String)> = mistakes
+            .told()
+            .iter()
+            .map(|one| (one.line.unwrap(), one.problem.to_string().split(", ").next().unwrap().to_owned()))
+            .collect();
+        let expected = [
+            (1, "proxyprotocol: \"spp\" needs trustedproxies"),
+            (2, "localprot: unknown key"),
+            (3, "timeout: 0 is out of range"),
+            (4, "maxpeers: a tagged value is of the wrong type"),
+            (5, "plainids: \"yes\" is of the wrong type"),
+            (6, "timeout: stands here for the second time"),
+            (7, "a list stands as a key"),
+            (8, "logfile: a list is of the wrong type"),
+            (11, "a second YAML document begins"),
+        ];
+        assert_eq!(starts, expected.map(|(line, start)| (line, start.to_owned())));
+    }
+
+    #[test]
+    fn proxies_that_are_wrong_are_not_missing_too() {
+        assert_eq!(refused("proxyprotocol: spp\ntrustedproxies: 5").0, Some(2));
+    }
+
+    #[test]
+    fn mistakes_beyond_what_anybody_reads_are_only_counted() {
+        let text: String = (0..40).map(|number| format!("{number}: 0\n")).collect();
+        let told = Config::from_yaml(&text, std::path::Path::new("c")).unwrap_err().to_string();
+        assert_eq!(told.lines().count(), 33);
+        assert!(told.ends_with("\nc: further mistakes: 8"), "{told}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The addresses under which clients call the server, where these are not its own.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 /// An address under which clients call the server: its own only where nothing translates addresses between them.
@@ -29,6 +30,15 @@ impl PublicAddress {
         }
         let address: SocketAddr = text.parse().ok()?;
         (address.port() != 0).then_some(Self { ip: address.ip(), port: Some(address.port()) })
+    }
+}
+
+impl fmt::Display for PublicAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => SocketAddr::new(self.ip, port).fmt(out),
+            None => self.ip.fmt(out),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use roundtable_proto::server::{self as engine, LastingSecret, Limits};
 
 use crate::capture::{Capture, Extent};
 use crate::config::Config;
+use crate::memory;
 use crate::ports::{BindError, Ports};
 use crate::secret_file::{self, SecretFileError};
 
@@ -71,6 +72,19 @@ impl From<BindError> for StartError {
     }
 }
 
+/// Returns the bytes that a server with this configuration reserves.
+///
+/// # Errors
+/// [`StartError::Memory`]: the system would not give as much.
+pub(crate) fn memory(config: &Config) -> Result<usize, StartError> {
+    let tables = engine::Config {
+        max_peers: config.maxpeers.get(),
+        max_offers: config.maxoffers.get(),
+        ..engine::Config::default()
+    };
+    is_to_be_had(tables.reserved())
+}
+
 /// Says what the engine is allowed to do and to hold.
 pub(super) fn engine_config(
     config: &Config,
@@ -95,11 +109,27 @@ pub(super) fn engine_config(
     })
 }
 
-/// Asks for memory and gives it back, because a table that does not get it would end the process without a reason.
-pub(super) fn is_to_be_had(bytes: usize) -> Result<(), StartError> {
+/// Asks for memory and gives it back, because a table that does not get it would end the process without a reason. Returns
+/// how much that was.
+fn is_to_be_had(bytes: usize) -> Result<usize, StartError> {
     let bytes = bytes.saturating_add(FIXED_MEMORY);
     let mut trial: Vec<u8> = Vec::new();
-    trial.try_reserve_exact(bytes).map_err(|_| StartError::Memory(bytes))
+    trial.try_reserve_exact(bytes).map(|()| bytes).map_err(|_| StartError::Memory(bytes))
+}
+
+/// Says what is wrong with so many bytes on this host, if anything is: the kernel promises more than it has, and ends who comes
+/// for it.
+pub(crate) fn too_much(bytes: usize) -> Option<String> {
+    let bound = memory::bound()?;
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    (bytes as u64 > bound).then(|| {
+        format!(
+            "maxpeers and maxoffers may come to take {} MiB, of {} MiB that host and control group let the server have: lower \
+             them, or a crowd makes the kernel end it",
+            mib(bytes as u64),
+            mib(bound)
+        )
+    })
 }
 
 /// Gives the rates as the engine calls them.

@@ -100,21 +100,21 @@ fn localport_is_the_port_bound() {
         "localport",
         &format!("localaddress: '127.0.0.1'\nloglevel: none\nlocalport: {port}\n"),
     );
-    assert_binds_or_names(&place, &format!("127.0.0.1:{port}"));
+    assert_binds_or_names(&place, "config.yaml:3: ", &format!("127.0.0.1:{port}"));
 }
 
 #[test]
 fn localport_is_1066_by_default() {
     let place = Place::with_config("localport-default", "localaddress: '127.0.0.1'\nloglevel: none\n");
-    assert_binds_or_names(&place, "127.0.0.1:1066");
+    assert_binds_or_names(&place, "", "127.0.0.1:1066");
 }
 
-/// The program listens on the address, or says that it could not since another holds it.
-fn assert_binds_or_names(place: &Place, address: &str) {
+/// The program listens on the address, or says that it could not since another holds it, and where that is asked for.
+fn assert_binds_or_names(place: &Place, asked: &str, address: &str) {
     let mut server = place.start(NO_ARGUMENTS);
     let Some(line) = server.line_with_or_end(LISTENING) else {
         let stderr = server.wait().stderr;
-        assert!(stderr.starts_with(&format!("cannot listen on {address} (udp): ")), "{stderr}");
+        assert!(stderr.starts_with(&format!("{asked}cannot listen on {address} (udp): ")), "{stderr}");
         return;
     };
     assert_eq!(line, format!("listening on {address} (udp)"));

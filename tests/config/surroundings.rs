@@ -11,7 +11,7 @@ fn logfile_that_cannot_be_opened_is_an_error_that_names_key_and_path() {
         let place =
             Place::with_config(&format!("unopenable-{name}"), &format!("{LOCAL}logfile: {logfile}\n"));
         let ended = place.run(NO_ARGUMENTS);
-        let message = format!("logfile: cannot open {logfile} for writing: ");
+        let message = format!("config.yaml:3: logfile: cannot open {logfile} for writing: ");
         assert!(ended.stderr.starts_with(&message), "{}", ended.stderr);
         assert_eq!(ended.status.code(), Some(CONFIG));
         assert_eq!(ended.stdout, "");
@@ -25,7 +25,8 @@ fn port_in_use_says_who_to_ask_and_what_to_set() {
     let yaml = format!("localaddress: '127.0.0.1'\nlocalport: {}\nlogfile: out.log\n", address.port());
     let place = Place::with_config("port-in-use", &yaml);
     let ended = place.run(NO_ARGUMENTS);
-    assert!(ended.stderr.starts_with(&format!("cannot listen on {address} (udp): ")), "{}", ended.stderr);
+    let start = format!("config.yaml:2: cannot listen on {address} (udp): ");
+    assert!(ended.stderr.starts_with(&start), "{}", ended.stderr);
     for word in ["Another program has the port", &address.port().to_string(), "localport"] {
         assert!(ended.stderr.contains(word), "{word:?} is not in {}", ended.stderr);
     }
@@ -41,9 +42,27 @@ fn address_of_another_host_says_what_to_set() {
     let place =
         Place::with_config("foreign-address", "localport: 0\nlocaladdress: '192.0.2.1'\nloglevel: none\n");
     let ended = place.run(NO_ARGUMENTS);
-    assert!(ended.stderr.starts_with("cannot listen on 192.0.2.1:0 (udp): "), "{}", ended.stderr);
+    assert!(
+        ended.stderr.starts_with("config.yaml:2: cannot listen on 192.0.2.1:0 (udp): "),
+        "{}",
+        ended.stderr
+    );
     assert!(ended.stderr.contains("localaddress"), "{}", ended.stderr);
     assert_eq!(ended.status.code(), Some(1));
+}
+
+#[test]
+fn file_that_cannot_be_made_is_told_once_with_its_line() {
+    for key in ["secretfile", "capturefile", "statssocket"] {
+        let place = Place::with_config(&format!("no-{key}"), &format!("{LOCAL}\n{key}: missing/file\n"));
+        let ended = place.run(NO_ARGUMENTS);
+        let message = format!("config.yaml:4: {key}: missing/file: ");
+        assert!(ended.stderr.starts_with(&message), "{}", ended.stderr);
+        assert!(ended.stderr.ends_with(". Make its directory, or name another.\n"), "{}", ended.stderr);
+        assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+        assert_eq!(ended.status.code(), Some(CONFIG));
+        assert!(!ended.stdout.contains("missing/file"), "{}", ended.stdout);
+    }
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn socket_in_use_and_no_socket_are_named() {
     let words = ["--config-file-path", config.to_str().unwrap()];
     let ended = super::program::start(env!("CARGO_BIN_EXE_signallingserver"), words, b"").wait();
     assert_eq!(ended.code, Some(78), "{ended:?}");
-    let named = format!("statssocket: {}: ", path.display());
+    let named = format!("{}:2: statssocket: {}: ", config.display(), path.display());
     assert!(ended.stderr.starts_with(&named), "{}", ended.stderr);
 }
 

@@ -62,6 +62,7 @@ fn reserve_descriptors() -> io::Result<()> {
 async fn serve(config: &Config, origin: &Origin) -> Result<(), Failure> {
     // Before anything is printed: whoever reads the address may send a signal at once.
     let shutdown = shutdown_signal().map_err(Failure::Runtime)?;
+    let hangup = hangup().map_err(Failure::Runtime)?;
     let server = Server::bind(config).map_err(|error| Failure::start(config, error))?;
     // Whoever reads the address may look for the statistics at once.
     let watched = watched(config, &server)?;
@@ -75,7 +76,10 @@ async fn serve(config: &Config, origin: &Origin) -> Result<(), Failure> {
     }
     let ended = async {
         // First: what is not logged is not waited for.
-        let signal = shutdown.await;
+        let signal = tokio::select! {
+            signal = shutdown => signal,
+            signal = hangup => signal,
+        };
         log::info!("ending upon {signal}");
     };
     let serving = server.run(ended);
@@ -137,6 +141,32 @@ pub(crate) fn shutdown_signal() -> io::Result<impl Future<Output = &'static str>
             _ = terminate.recv() => "SIGTERM",
         }
     })
+}
+
+/// Takes over the signal of a terminal that has gone, and gives its name where the process was started at one. Elsewhere it
+/// comes from scripts that mean other daemons: to end upon it would end the server for good, since supervisors take that
+/// for an end that was asked for.
+#[cfg(unix)]
+fn hangup() -> io::Result<impl Future<Output = &'static str>> {
+    use std::io::IsTerminal;
+
+    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+    let is_at_terminal = io::stdin().is_terminal();
+    Ok(async move {
+        while hangup.recv().await.is_some() && !is_at_terminal {
+            log::warn!(
+                "SIGHUP changes nothing: the log file is opened anew by itself when it was moved, and the configuration is read at \
+                 the start only"
+            );
+        }
+        "SIGHUP"
+    })
+}
+
+/// There is no such signal here.
+#[cfg(not(unix))]
+fn hangup() -> io::Result<impl Future<Output = &'static str>> {
+    Ok(std::future::pending())
 }
 
 /// Takes over the signal that asks the process to end, and gives its name when it comes.

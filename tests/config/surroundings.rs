@@ -91,6 +91,19 @@ fn closed_standard_output_ends_nothing() {
 }
 
 #[test]
+fn hangup_without_a_terminal_ends_nothing_and_says_what_it_does_not_do() {
+    let place = Place::with_config("hangup", LOCAL);
+    let mut server = place.start(NO_ARGUMENTS);
+    listening(&mut server);
+    for _ in 0..2 {
+        server.signal("HUP");
+        let line = server.line_with("SIGHUP");
+        assert!(line.contains("WARN") && line.contains("SIGHUP changes nothing: "), "{line}");
+    }
+    assert_eq!(server.stop().stderr, "");
+}
+
+#[test]
 fn interrupt_and_termination_end_the_program_well() {
     for name in ["INT", "TERM"] {
         let place = Place::with_config(&format!("signal-{name}"), LOCAL);

@@ -125,6 +125,18 @@ fn server_that_tells_nothing_more_is_seen_to_be_silent() {
 }
 
 #[test]
+fn server_that_was_started_at_a_terminal_ends_with_it() {
+    let place = tempfile::tempdir().unwrap();
+    let config = place.path().join("config.yaml");
+    std::fs::write(&config, "localport: 0\nlocaladdress: '127.0.0.1'\nloglevel: warn\n").unwrap();
+    let words = ["--config-file-path", config.to_str().unwrap()];
+    let server = Terminal::start(env!("CARGO_BIN_EXE_signallingserver"), &words, 100, 30);
+    let rows = server.wait_for("the address", |rows| rows[0].starts_with("listening on 127.0.0.1:"));
+    server.signal("HUP");
+    assert_eq!(server.wait(), restored(&[&rows[0]]));
+}
+
+#[test]
 fn lines_are_told_on_a_terminal_that_wants_them_or_has_no_keys() {
     let place = tempfile::tempdir().unwrap();
     let socket = place.path().join("stats");

@@ -410,7 +410,7 @@ pub(super) struct Watch {
     /// the server's statssocket
     #[argh(positional)]
     pub(super) socket: PathBuf,
-    /// end after so many seconds, 1 to 1000000 (default: go on until interrupted)
+    /// end after so many seconds, 1 to 1000000, or when the server says nothing for 5 s (default: go on until interrupted)
     #[argh(option, from_str_fn(calls))]
     pub(super) count: Option<u32>,
     /// a line a second on a terminal too

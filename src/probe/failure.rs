@@ -48,6 +48,8 @@ pub(super) enum Failure {
     Resolve { server: String, error: Option<io::Error> },
     /// The server does not answer.
     NoAnswer { server: SocketAddr, waited: Duration },
+    /// The server of this machine tells no statistics.
+    NothingTold { socket: PathBuf, waited: Duration },
     /// The server answers, but no STUN.
     NoStun { server: SocketAddr },
     /// The server refuses the registration.
@@ -98,7 +100,7 @@ impl Failure {
             | Self::Input { .. }
             | Self::Encode { .. }
             | Self::Resolve { .. } => USAGE,
-            Self::NoAnswer { .. } | Self::NothingToDecode => 3,
+            Self::NoAnswer { .. } | Self::NothingTold { .. } | Self::NothingToDecode => 3,
             Self::Refused { .. } | Self::NotAgreed { .. } | Self::NoStun { .. } => 4,
             Self::Declined { .. } => 6,
             Self::NotValid { .. } => NOT_ALL_WELL,
@@ -118,7 +120,7 @@ impl Failure {
             Self::PeerAddress(_) => "peer_address",
             Self::Identifier { .. } => "identifier",
             Self::Resolve { .. } => "resolve",
-            Self::NoAnswer { .. } => "no_answer",
+            Self::NoAnswer { .. } | Self::NothingTold { .. } => "no_answer",
             Self::NoStun { .. } => "no_stun",
             Self::Refused { .. } => "refused",
             Self::NotAgreed { .. } => "not_agreed",
@@ -203,6 +205,12 @@ impl fmt::Display for Failure {
                  {server} says",
                 waited.as_secs(),
                 server.port()
+            ),
+            Self::NothingTold { socket, waited } => write!(
+                f,
+                "{}: nothing in {} s: the server is stopped or hangs",
+                socket.display(),
+                waited.as_secs()
             ),
             Self::NoStun { server } => write!(
                 f,

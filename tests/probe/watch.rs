@@ -76,6 +76,21 @@ fn socket_in_use_and_no_socket_are_named() {
 }
 
 #[test]
+fn server_that_hangs_is_given_up_by_who_wants_so_many_seconds() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("stats");
+    let path = path.to_str().unwrap();
+    let server = Rendezvous::start(0, &format!("statssocket: {path}\n"));
+    server.program.signal("STOP");
+    let ended = run(&["watch", path, "--count", "1", "--json"]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let told = events("watch", &ended.stdout);
+    assert_eq!((names(&told), &told[0]["kind"]), (vec!["failed"], &"no_answer".into()));
+    server.program.signal("CONT");
+    server.stop();
+}
+
+#[test]
 fn server_that_is_watched_by_too_many_is_named() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("stats");

@@ -39,6 +39,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_secs(1);
 /// A server that tells a line a second is silent after this.
 const SILENT_AFTER: Duration = Duration::from_secs(3);
+/// Who wants so many seconds, and no more, waits no longer for a server that is silent.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
 /// Columns and rows of a screen that is printed.
 const PRINTED: (u16, u16) = (100, 30);
 
@@ -55,7 +57,7 @@ pub(super) async fn run(report: &Report, watch: Watch) -> Result<(), Failure> {
         heard: Instant::now(),
     };
     let ended = tokio::select! {
-        ended = watching.follow(Lines::new(stream), watch.count) => ended?,
+        ended = watching.follow(Lines::new(stream), &watch) => ended?,
         _signal = interrupted => Ended::Asked,
     };
     // The terminal as it was.
@@ -136,7 +138,7 @@ struct Watching<'a> {
 
 impl Watching<'_> {
     /// Shows each second, until the server ends, it is asked to end, or there were as many as wanted.
-    async fn follow(&mut self, mut lines: Lines, wanted: Option<u32>) -> Result<Ended, Failure> {
+    async fn follow(&mut self, mut lines: Lines, watch: &Watch) -> Result<Ended, Failure> {
         let mut tick = tokio::time::interval(TICK);
         let mut shown = 0;
         loop {
@@ -146,7 +148,7 @@ impl Watching<'_> {
                     if self.take(&line)? {
                         shown += 1;
                     }
-                    if wanted.is_some_and(|wanted| shown >= wanted) {
+                    if watch.count.is_some_and(|wanted| shown >= wanted) {
                         return Ok(Ended::Asked);
                     }
                 }
@@ -158,7 +160,13 @@ impl Watching<'_> {
                     }
                     Wish::Redraw => self.draw()?,
                 },
-                _ = tick.tick() => self.draw()?,
+                _ = tick.tick() => {
+                    if watch.count.is_some() && self.heard.elapsed() >= GIVEN_UP_AFTER {
+                        let (socket, waited) = (watch.socket.clone(), GIVEN_UP_AFTER);
+                        return Err(Failure::NothingTold { socket, waited });
+                    }
+                    self.draw()?;
+                }
             }
         }
     }

@@ -44,6 +44,9 @@ fn every_command_and_option_of_the_help_is_in_every_paper() {
     }
     let server = read("man/man8/signallingserver.8").replace("\\-", "-");
     assert!(server.contains("--config-file-path") && server.contains(".SH EXIT STATUS"), "{server}");
+    assert!(server.contains("\\fB--check\\fR"), "{server}");
+    let unit = include_str!("../../packaging/signallingserver.service");
+    assert!(unit.contains("Documentation=man:signallingserver(8)\n"), "{unit}");
 }
 
 #[test]

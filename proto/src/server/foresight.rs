@@ -10,6 +10,7 @@
 
 use super::Server;
 use super::index::Hash;
+use super::offers::OfferSlot;
 use super::registry::PeerSlot;
 use crate::wire::{Kind, Session, is_ours};
 
@@ -27,8 +28,16 @@ pub(super) struct Foresight {
 struct Call {
     sender: u32,
     offer: Hash,
-    /// Of an OFFER's target.
-    target: Option<Hash>,
+    /// Of an OFFER, which may be the first of its call.
+    target: Option<[u8; 32]>,
+    lead: Lead,
+}
+
+/// What leads to the other peer of a call.
+enum Lead {
+    Offer(OfferSlot),
+    Target(Hash),
+    Nothing,
 }
 
 impl Foresight {
@@ -58,22 +67,31 @@ impl Server {
         for call in &*calls {
             registry.foresee_identifier(call.sender);
             offers.foresee_place(call.offer);
-            if let Some(target) = call.target {
-                registry.foresee_place(target);
+        }
+        for call in &mut *calls {
+            if let Some(offer) = offers.guess(call.offer) {
+                offers.foresee(offer);
+                call.lead = Lead::Offer(offer);
+            } else if let Some(target) = &call.target {
+                let place = registry.place(target);
+                registry.foresee_place(place);
+                call.lead = Lead::Target(place);
             }
         }
         for call in &*calls {
-            offers.foresee(call.offer);
-            if let Some(number) = call.target.and_then(|target| registry.guess(target)) {
-                registry.foresee(number);
-                registry.foresee_identifier(number);
-            }
-        }
-        for call in calls.iter().filter(|call| call.target.is_none()) {
-            for session in offers.guess_peers(call.offer).into_iter().flatten() {
-                let number = PeerSlot::of(session).number();
-                registry.foresee(number);
-                registry.foresee_identifier(number);
+            match call.lead {
+                Lead::Offer(offer) => {
+                    let peers = offers.offer(offer).map(|offer| [offer.caller, offer.callee]);
+                    for session in peers.into_iter().flatten() {
+                        registry.foresee_peer(PeerSlot::of(session).number());
+                    }
+                }
+                Lead::Target(place) => {
+                    if let Some(number) = registry.guess(place) {
+                        registry.foresee_peer(number);
+                    }
+                }
+                Lead::Nothing => {}
             }
         }
     }
@@ -94,7 +112,8 @@ impl Server {
         self.foresight.calls.push(Call {
             sender,
             offer: self.offers.place(&offer),
-            target: target.filter(|_| is_offer).map(|target| self.registry.place(&target)),
+            target: target.filter(|_| is_offer),
+            lead: Lead::Nothing,
         });
     }
 }

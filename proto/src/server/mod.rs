@@ -85,7 +85,7 @@ use discovery::Discovery;
 use foresight::Foresight;
 use names::Names;
 use offenders::Offenders;
-use offers::{Offer, Offers, Stage};
+use offers::{Offer, OfferSlot, Offers, Stage};
 use path::Endpoint;
 use pressure::{Gauge, News};
 use registry::{Peer, PeerSlot, Registry, Standing};
@@ -250,7 +250,7 @@ impl Server {
                 return;
             }
             match self.offers.sweep(now) {
-                Some(Some(offer)) => self.handle_offer_over(&offer),
+                Some(Some((slot, offer))) => self.handle_offer_over(slot, &offer),
                 Some(None) => {}
                 None => break,
             }
@@ -449,11 +449,11 @@ impl Server {
     }
 
     /// Ends an offer whose time is over. The notice goes to the address that paid for it, or nowhere. SPEC 11
-    fn handle_offer_over(&mut self, offer: &Offer) {
+    fn handle_offer_over(&mut self, slot: OfferSlot, offer: &Offer) {
         let caller =
             self.registry.by_session(offer.caller).map(|(slot, peer)| (slot, peer.path(), peer.endpoint));
-        if let Some(calls) = caller.and_then(|(slot, ..)| self.registry.calls_mut(slot)) {
-            self.offers.remove(&offer.id, calls);
+        if let Some(calls) = caller.and_then(|(caller, ..)| self.registry.calls_mut(caller)) {
+            self.offers.remove(slot, calls);
         }
         match offer.stage {
             Stage::Answered => {}

@@ -40,6 +40,10 @@ pub(super) struct Offer {
     pub(super) links: Links,
 }
 
+/// A slot that holds an open offer. Good until the next change of the offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OfferSlot(u32);
+
 /// Slot numbers + 1; zero is none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Links {
@@ -84,13 +88,18 @@ impl Offers {
         self.open.len()
     }
 
-    pub(super) fn find(&self, id: &OfferId) -> Option<&Offer> {
-        self.open.get(self.number(id)?)
+    pub(super) fn find(&self, id: &OfferId) -> Option<(OfferSlot, &Offer)> {
+        let is_it = |number| self.open.get(number).is_some_and(|offer| offer.id == *id);
+        let number = self.index.find(self.place(id.as_bytes()), is_it)?;
+        Some((OfferSlot(number), self.open.get(number)?))
     }
 
-    pub(super) fn find_mut(&mut self, id: &OfferId) -> Option<&mut Offer> {
-        let number = self.number(id)?;
-        self.open.get_mut(number)
+    pub(super) fn offer(&self, slot: OfferSlot) -> Option<&Offer> {
+        self.open.get(slot.0)
+    }
+
+    pub(super) fn offer_mut(&mut self, slot: OfferSlot) -> Option<&mut Offer> {
+        self.open.get_mut(slot.0)
     }
 
     /// Returns the hash under which the index has an offer.
@@ -103,21 +112,17 @@ impl Offers {
         self.index.foresee(hash);
     }
 
-    /// Fetches the offer that an id of this hash leads to, most likely: all of its cache lines.
-    pub(super) fn foresee(&self, hash: Hash) {
-        if let Some(offer) = self.guess(hash) {
+    /// Returns the slot of the offer that an id of this hash leads to, most likely.
+    pub(super) fn guess(&self, hash: Hash) -> Option<OfferSlot> {
+        self.index.find(hash, |_| true).map(OfferSlot)
+    }
+
+    /// Fetches all cache lines of an offer.
+    pub(super) fn foresee(&self, slot: OfferSlot) {
+        if let Some(offer) = self.offer(slot) {
             let [id, caller, callee] = [offer.id.as_bytes()[0], offer.caller.0[0], offer.callee.0[0]];
             black_box(id ^ caller ^ callee ^ offer.payer.ip()[0]);
         }
-    }
-
-    /// Returns the two peers of the offer that an id of this hash leads to, most likely.
-    pub(super) fn guess_peers(&self, hash: Hash) -> Option<[Session; 2]> {
-        self.guess(hash).map(|offer| [offer.caller, offer.callee])
-    }
-
-    fn guess(&self, hash: Hash) -> Option<&Offer> {
-        self.open.get(self.index.find(hash, |_| true)?)
     }
 
     pub(super) const fn is_full(&self) -> bool {
@@ -135,14 +140,14 @@ impl Offers {
         calls.first = number + 1;
         calls.open = calls.open.saturating_add(1);
         calls.waiting = calls.waiting.saturating_add(1);
-        self.index.insert(self.hash(&offer.id), number);
+        self.index.insert(self.place(offer.id.as_bytes()), number);
         self.timeouts.schedule(number, offer.deadline);
         Some(())
     }
 
-    /// Notes that an offer has its answer, and gives it another deadline; false if it had or is not open.
-    pub(super) fn answered(&mut self, id: &OfferId, deadline: Instant, calls: &mut Calls) -> bool {
-        let Some(offer) = self.find_mut(id).filter(|offer| offer.stage == Stage::Pending) else {
+    /// Notes that an offer has its answer, and gives it another deadline; false if it had. `calls` are its caller's.
+    pub(super) fn answered(&mut self, slot: OfferSlot, deadline: Instant, calls: &mut Calls) -> bool {
+        let Some(offer) = self.offer_mut(slot).filter(|offer| offer.stage == Stage::Pending) else {
             return false;
         };
         offer.stage = Stage::Answered;
@@ -152,10 +157,9 @@ impl Offers {
     }
 
     /// Closes an offer. `calls` are its caller's.
-    pub(super) fn remove(&mut self, id: &OfferId, calls: &mut Calls) -> Option<Offer> {
-        let number = self.number(id)?;
-        self.index.remove(self.hash(id), number);
-        let offer = self.open.remove(number)?;
+    pub(super) fn remove(&mut self, slot: OfferSlot, calls: &mut Calls) -> Option<Offer> {
+        let offer = self.open.remove(slot.0)?;
+        self.index.remove(self.place(offer.id.as_bytes()), slot.0);
         let Links { previous, next } = offer.links;
         match self.linked(previous) {
             Some(before) => before.links.next = next,
@@ -172,8 +176,8 @@ impl Offers {
     /// Closes all offers of a caller whose session has ended, and says how many these were.
     pub(super) fn end(&mut self, mut calls: Calls) -> usize {
         let mut closed = 0;
-        while let Some(id) = self.linked(calls.first).map(|offer| offer.id) {
-            if self.remove(&id, &mut calls).is_none() {
+        while let Some(number) = calls.first.checked_sub(1) {
+            if self.remove(OfferSlot(number), &mut calls).is_none() {
                 break;
             }
             closed += 1;
@@ -194,14 +198,14 @@ impl Offers {
     }
 
     /// Looks at one offer whose time may be over, and returns it if so, to be removed. `None`: no other is due.
-    pub(super) fn sweep(&mut self, now: Instant) -> Option<Option<Offer>> {
+    pub(super) fn sweep(&mut self, now: Instant) -> Option<Option<(OfferSlot, Offer)>> {
         let number = self.timeouts.pop_due(now)?;
         let Some(offer) = self.open.get(number) else { return Some(None) };
         if now < offer.deadline {
             self.timeouts.schedule(number, offer.deadline);
             return Some(None);
         }
-        Some(Some(*offer))
+        Some(Some((OfferSlot(number), *offer)))
     }
 
     fn linked(&mut self, link: u32) -> Option<&mut Offer> {
@@ -214,14 +218,6 @@ impl Offers {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Offer> {
         self.open.iter().map(|(_, offer)| offer)
-    }
-
-    fn number(&self, id: &OfferId) -> Option<u32> {
-        self.index.find(self.hash(id), |number| self.open.get(number).is_some_and(|offer| offer.id == *id))
-    }
-
-    fn hash(&self, id: &OfferId) -> Hash {
-        self.place(id.as_bytes())
     }
 }
 
@@ -245,6 +241,10 @@ mod tests {
         }
     }
 
+    fn slot(offers: &Offers, number: u8) -> OfferSlot {
+        offers.find(&offer(number, at(0)).id).unwrap().0
+    }
+
     #[test]
     fn offer_is_closed_at_its_deadline_and_at_most_one_step_later() {
         let mut offers = Offers::new(at(0), 4, &Seed::from_number(1));
@@ -257,18 +257,19 @@ mod tests {
                 break closed;
             }
         };
+        let (slot, closed) = closed;
         assert_eq!(closed.id, OfferId::from_random([1; 16]));
         assert!(now >= at(30_100) && now <= at(30_350), "{now}");
-        assert!(offers.remove(&closed.id, &mut calls).is_some());
+        assert!(offers.remove(slot, &mut calls).is_some());
         assert_eq!((offers.len(), offers.next_sweep(), calls), (0, None, Calls::default()));
     }
 
     #[test]
     fn moved_deadline_is_respected() {
         let mut offers = Offers::new(at(0), 4, &Seed::from_number(1));
-        let id = offer(1, at(1000)).id;
         offers.insert(offer(1, at(1000)), &mut Calls::default()).unwrap();
-        offers.find_mut(&id).unwrap().deadline = at(5000);
+        let slot = slot(&offers, 1);
+        offers.offer_mut(slot).unwrap().deadline = at(5000);
         assert_eq!(std::iter::from_fn(|| offers.sweep(at(4900))).flatten().count(), 0);
         assert_eq!(std::iter::from_fn(|| offers.sweep(at(5300))).flatten().count(), 1);
     }
@@ -283,8 +284,8 @@ mod tests {
             }
             let other = Offer { caller: Session([9; 16]), ..offer(6, at(1000)) };
             offers.insert(other, &mut others).unwrap();
-            assert!(offers.answered(&offer(2, at(0)).id, at(2000), &mut calls));
-            offers.remove(&offer(gone, at(0)).id, &mut calls).unwrap();
+            assert!(offers.answered(slot(&offers, 2), at(2000), &mut calls));
+            offers.remove(slot(&offers, gone), &mut calls).unwrap();
             let waiting = if gone == 2 { 4 } else { 3 };
             assert_eq!(offers.count(Session([1; 16]), &calls), Some((4, waiting)));
             assert_eq!((calls.open, usize::from(calls.waiting)), (4, waiting));

@@ -202,7 +202,7 @@ impl Registry {
     pub(super) fn by_identifier(&self, identifier: &PeerId) -> Option<(PeerSlot, &Peer)> {
         // Only live peers are in the index.
         let is_it = |number| self.name(number) == Some(identifier);
-        let number = self.index.find(self.hash(identifier), is_it)?;
+        let number = self.index.find(self.place(identifier.as_bytes()), is_it)?;
         Some((PeerSlot(number), self.peers.get(number)?))
     }
 
@@ -223,6 +223,12 @@ impl Registry {
     /// Fetches the slot of a session that will be looked up soon, without waiting for it.
     pub(super) fn foresee(&self, number: u32) {
         self.peers.foresee(number);
+    }
+
+    /// Fetches the slot and the identifier of a peer.
+    pub(super) fn foresee_peer(&self, number: u32) {
+        self.foresee(number);
+        self.foresee_identifier(number);
     }
 
     /// Fetches the identifier of a slot.
@@ -277,7 +283,7 @@ impl Registry {
             // A slot that was never used comes next.
             None => self.names.push(Name(identifier)),
         }
-        self.index.insert(self.hash(&identifier), number);
+        self.index.insert(self.place(identifier.as_bytes()), number);
         self.expiry.schedule(number, now + PEER_TTL);
         Some(PeerSlot(number))
     }
@@ -349,7 +355,7 @@ impl Registry {
     pub(super) fn remove(&mut self, slot: PeerSlot) -> Option<(PeerId, Peer)> {
         let peer = self.peers.remove(slot.0)?;
         let identifier = *self.name(slot.0)?;
-        self.index.remove(self.hash(&identifier), slot.0);
+        self.index.remove(self.place(identifier.as_bytes()), slot.0);
         self.let_go(peer.via);
         Some((identifier, peer))
     }
@@ -378,10 +384,6 @@ impl Registry {
 
     fn name(&self, number: u32) -> Option<&PeerId> {
         self.names.get(number as usize).map(|name| &name.0)
-    }
-
-    fn hash(&self, identifier: &PeerId) -> Hash {
-        self.place(identifier.as_bytes())
     }
 
     /// Checks what must hold between the slots and the index; returns what does not.

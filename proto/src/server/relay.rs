@@ -2,7 +2,7 @@
 
 use super::config::ANSWERED_FACTOR;
 use super::limits::OPENING;
-use super::offers::{Links, Offer, Stage};
+use super::offers::{Links, Offer, OfferSlot, Stage};
 use super::path::{Endpoint, Path};
 use super::rate::Reserve;
 use super::register::FULL_RETRY;
@@ -34,6 +34,14 @@ enum Part {
     Callee,
 }
 
+/// An open offer as one of its two peers sees it.
+struct Party {
+    offer: OfferSlot,
+    stage: Stage,
+    part: Part,
+    other: Receiver,
+}
+
 impl Server {
     pub(super) fn relay_offer(
         &mut self,
@@ -46,13 +54,23 @@ impl Server {
         if caller == Some(head.target) {
             return Err(ErrorCode::OfferToSelf.into());
         }
-        let Some(callee) = self.receiver(&head.target) else {
+        let open = self.offers.find(&head.offer).map(|(offer, _)| offer);
+        // The fragment that opened it has found the callee.
+        let known = open.and_then(|offer| self.callee(sender, offer, &head.target));
+        let Some(callee) = known.or_else(|| self.receiver(&head.target)) else {
             return Err(self.unknown(now, ErrorCode::PeerUnknown));
         };
         if head.length > self.config.max_blob {
             return Err(ErrorCode::BlobTooLarge.into());
         }
-        self.open(now, sender, fragment, callee)?;
+        match open {
+            Some(offer) if known.is_some() => self.go_on(now, sender, offer, fragment, callee)?,
+            Some(offer) => {
+                self.close_if_dead(offer)?;
+                self.open(now, sender, fragment, callee)?;
+            }
+            None => self.open(now, sender, fragment, callee)?,
+        }
         self.relay_fragment(BlobKind::Offer, sender, callee, fragment);
         Ok(Outcome::Relayed(Kind::Offer))
     }
@@ -64,7 +82,7 @@ impl Server {
         fragment: &Fragment<'_>,
     ) -> Result<Outcome, Refused> {
         let head = fragment.head();
-        let (part, caller) = self.other_peer(now, sender, &head.offer)?;
+        let Party { offer, part, other: caller, .. } = self.party(now, sender, &head.offer)?;
         if part != Part::Callee || !self.is(caller, &head.target) {
             return Err(ErrorCode::NotPermitted.into());
         }
@@ -73,7 +91,7 @@ impl Server {
         }
         let deadline = now + self.config.offer_timeout;
         if let Some(calls) = self.registry.calls_mut(caller.slot)
-            && self.offers.answered(&head.offer, deadline, calls)
+            && self.offers.answered(offer, deadline, calls)
         {
             self.counters.offers_answered += 1;
             self.event(Event::OfferAnswered { offer: head.offer });
@@ -89,7 +107,7 @@ impl Server {
         fragment: &Fragment<'_>,
     ) -> Result<Outcome, Refused> {
         let head = fragment.head();
-        let (_, other) = self.other_peer(now, sender, &head.offer)?;
+        let Party { other, .. } = self.party(now, sender, &head.offer)?;
         if !self.is(other, &head.target) {
             return Err(ErrorCode::NotPermitted.into());
         }
@@ -98,16 +116,16 @@ impl Server {
     }
 
     pub(super) fn relay_ack(&mut self, now: Instant, sender: Sender, ack: &Ack) -> Result<Outcome, Refused> {
-        let (_, other) = self.other_peer(now, sender, &ack.offer)?;
+        let Party { other, .. } = self.party(now, sender, &ack.offer)?;
         self.send(other.path, &Frame::RelayedAck(Ack { session: other.session, ..*ack }));
         Ok(Outcome::Relayed(Kind::Ack))
     }
 
     /// Tells both peers, at the same moment, where to probe. SPEC 8
     pub(super) fn punch(&mut self, now: Instant, sender: Sender, punch: &Punch) -> Result<Outcome, Refused> {
-        let (_, other) = self.other_peer(now, sender, &punch.offer)?;
+        let Party { stage, other, .. } = self.party(now, sender, &punch.offer)?;
         // A server that was restarted knows an offer again before it has seen the answer again.
-        if self.offers.find(&punch.offer).is_none_or(|offer| offer.stage != Stage::Answered) {
+        if stage != Stage::Answered {
             return Err(self.unknown(now, ErrorCode::NotPermitted));
         }
         let token = self.token(&punch.offer);
@@ -121,7 +139,30 @@ impl Server {
         Ok(Outcome::Relayed(Kind::Punch))
     }
 
-    /// Makes sure that the offer is open between the two, and that the callee has room for the fragment.
+    /// Returns the live callee of an open offer, if that is the sender's to this target.
+    fn callee(&self, sender: Sender, offer: OfferSlot, target: &PeerId) -> Option<Receiver> {
+        let offer = self.offers.offer(offer).filter(|offer| offer.caller == sender.session)?;
+        self.live(offer.callee).filter(|callee| self.is(*callee, target))
+    }
+
+    /// Makes sure that the callee has room for another fragment of an open offer.
+    fn go_on(
+        &mut self,
+        now: Instant,
+        sender: Sender,
+        offer: OfferSlot,
+        fragment: &Fragment<'_>,
+        callee: Receiver,
+    ) -> Result<(), Refused> {
+        let rung = self.registry.ring(now, callee.slot, fragment.blob().len() as u64, Reserve::Whole);
+        rung.map_err(|wait| self.rate_limited(wait))?;
+        if let Some(offer) = self.offers.offer_mut(offer) {
+            offer.payer = Endpoint::from(sender.path.remote);
+        }
+        Ok(())
+    }
+
+    /// Opens the offer between the two, if the callee has room for it.
     fn open(
         &mut self,
         now: Instant,
@@ -130,17 +171,6 @@ impl Server {
         callee: Receiver,
     ) -> Result<(), Refused> {
         let (id, bytes) = (fragment.head().offer, fragment.blob().len() as u64);
-        let payer = Endpoint::from(sender.path.remote);
-        if let Some(offer) = self.offers.find_mut(&id) {
-            if offer.caller == sender.session && offer.callee == callee.session {
-                let rung = self.registry.ring(now, callee.slot, bytes, Reserve::Whole);
-                if rung.is_ok() {
-                    offer.payer = payer;
-                }
-                return rung.map_err(|wait| self.rate_limited(wait));
-            }
-            self.close_if_dead(&id)?;
-        }
         let calls = self.registry.peer(sender.slot).map(|peer| peer.calls).unwrap_or_default();
         let most = self.config.max_peer_offers;
         if calls.waiting >= most || calls.open >= most.saturating_mul(ANSWERED_FACTOR) {
@@ -155,7 +185,7 @@ impl Server {
             caller: sender.session,
             callee: callee.session,
             deadline: now + self.config.offer_timeout,
-            payer,
+            payer: Endpoint::from(sender.path.remote),
             stage: Stage::Pending,
             links: Links::default(),
         };
@@ -173,21 +203,21 @@ impl Server {
     }
 
     /// Closes an offer whose callee's session has ended, so that it can be opened anew; refuses otherwise.
-    fn close_if_dead(&mut self, id: &OfferId) -> Result<(), Refused> {
-        let Some(offer) = self.offers.find(id) else { return Ok(()) };
+    fn close_if_dead(&mut self, slot: OfferSlot) -> Result<(), Refused> {
+        let Some(offer) = self.offers.offer(slot) else { return Ok(()) };
         if self.registry.by_session(offer.callee).is_some() {
             return Err(ErrorCode::OfferConflict.into());
         }
-        let caller = self.registry.by_session(offer.caller).map(|(slot, _)| slot);
-        if let Some(calls) = caller.and_then(|slot| self.registry.calls_mut(slot)) {
-            self.offers.remove(id, calls);
+        let caller = self.registry.by_session(offer.caller).map(|(caller, _)| caller);
+        if let Some(calls) = caller.and_then(|caller| self.registry.calls_mut(caller)) {
+            self.offers.remove(slot, calls);
         }
         Ok(())
     }
 
-    /// Finds the peer at the other end of an open offer, and the sender's own part in it.
-    fn other_peer(&self, now: Instant, sender: Sender, id: &OfferId) -> Result<(Part, Receiver), Refused> {
-        let Some(offer) = self.offers.find(id) else {
+    /// Finds the sender's part in an open offer.
+    fn party(&self, now: Instant, sender: Sender, id: &OfferId) -> Result<Party, Refused> {
+        let Some((slot, offer)) = self.offers.find(id) else {
             return Err(self.unknown(now, ErrorCode::OfferUnknown));
         };
         let (part, other) = if offer.caller == sender.session {
@@ -197,10 +227,10 @@ impl Server {
         } else {
             return Err(ErrorCode::NotPermitted.into());
         };
-        let Some((slot, peer)) = self.registry.by_session(other) else {
+        let Some(other) = self.live(other) else {
             return Err(self.unknown(now, ErrorCode::PeerUnknown));
         };
-        Ok((part, Receiver { slot, path: peer.path(), session: other }))
+        Ok(Party { offer: slot, stage: offer.stage, part, other })
     }
 
     fn relay_fragment(&mut self, kind: BlobKind, sender: Sender, to: Receiver, fragment: &Fragment<'_>) {
@@ -229,6 +259,11 @@ impl Server {
 
     fn is(&self, peer: Receiver, identifier: &PeerId) -> bool {
         self.registry.identifier(peer.slot) == Some(identifier)
+    }
+
+    fn live(&self, session: Session) -> Option<Receiver> {
+        let (slot, peer) = self.registry.by_session(session)?;
+        Some(Receiver { slot, path: peer.path(), session })
     }
 
     fn receiver(&self, identifier: &PeerId) -> Option<Receiver> {

@@ -69,13 +69,15 @@ pub enum Refusal {
     Addresses = 6,
     /// In: no more ways can be told apart.
     Full = 7,
-    /// Out: the proxy uses the flow for somebody else now.
+    /// Out: the proxy uses the flow for somebody else now, or nobody knows for whom.
     Gone = 8,
+    /// In: two clients have been named for one flow, of which the second may have been named by the first.
+    Disputed = 9,
 }
 
 impl Refusal {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Untrusted,
         Self::Missing,
         Self::Truncated,
@@ -85,6 +87,7 @@ impl Refusal {
         Self::Addresses,
         Self::Full,
         Self::Gone,
+        Self::Disputed,
     ];
 
     /// Returns the name that logs and statistics use.
@@ -100,6 +103,7 @@ impl Refusal {
             Self::Addresses => "header_addresses",
             Self::Full => "ways_full",
             Self::Gone => "way_gone",
+            Self::Disputed => "way_disputed",
         }
     }
 }
@@ -250,7 +254,7 @@ impl Gate {
     /// Takes what the engine wants sent: where the way leads through a proxy, it goes there, headed.
     pub fn push(&mut self, transmit: &Transmit<'_>) {
         let (path, header) = if self.ways.is_one(transmit.path.via) {
-            let Some(way) = self.ways.get(transmit.path.via).filter(|way| way.is_current) else {
+            let Some(way) = self.ways.get(transmit.path.via).filter(|way| way.is_current()) else {
                 self.refusals.0[Refusal::Gone as usize] += transmit.datagrams().count() as u64;
                 return;
             };
@@ -329,12 +333,15 @@ impl Gate {
         datagram: &'a [u8],
     ) -> Result<Admitted<'a>, Refusal> {
         let key = Key { path, asked: Asked::NONE };
-        let found = self.ways.find(&key).map(|slot| (slot, self.ways.hear(now, slot)));
+        let found = self.ways.find(&key).and_then(|slot| Some((slot, self.ways.hear(now, slot)?)));
         let (header, datagram) = match v2::split(datagram) {
             Ok(headed) => headed,
             Err(HeaderError::Missing) => {
-                let (slot, client) = found.ok_or(Refusal::Missing)?;
-                return Ok(Admitted { path: self.flow(path, slot, client), datagram, opened: None });
+                let (slot, heard) = found.ok_or(Refusal::Missing)?;
+                if heard.is_disputed {
+                    return Err(Refusal::Disputed);
+                }
+                return Ok(Admitted { path: self.flow(path, slot, heard.client), datagram, opened: None });
             }
             Err(error) => return Err(error.into()),
         };
@@ -343,7 +350,12 @@ impl Gate {
             v2::Header::Proxied { client, proxy } => (Some(client), Some(proxy)),
         };
         let slot = match found {
-            Some((slot, known)) if known == client => slot,
+            Some((slot, heard)) if heard.client == client && !heard.is_disputed => slot,
+            // The proxy passes on what a client sends, and that may look like a header.
+            Some((slot, heard)) if heard.client.is_some() && heard.silent < FLOW_TTL => {
+                self.ways.dispute(slot);
+                return Err(Refusal::Disputed);
+            }
             Some(_) | None => self.ways.open(now, key, client).ok_or(Refusal::Full)?,
         };
         Ok(Admitted { path: self.flow(path, slot, client), datagram, opened: asked })

@@ -260,6 +260,49 @@ fn flow_of_version_2_is_its_clients_from_the_first_datagram_on() {
 }
 
 #[test]
+fn flow_for_which_its_client_names_another_is_nobodys() {
+    for other in [&headed("198.51.100.8:1", PROXY, b"two")[..], LOCAL] {
+        let mut gate = gate(Protocol::V2);
+        let proxy = from("192.0.2.1:5");
+        let first = headed(CLIENT, PROXY, b"one");
+        let path = gate.admit(at(1), proxy, &first).unwrap().path;
+        for (second, datagram) in [(2, other), (3, b"more"), (4, &first), (400, b"more"), (900, other)] {
+            assert_eq!(gate.admit(at(second), proxy, datagram), Err(Refusal::Disputed), "{second}");
+            gate.settle(at(second), |_| false);
+        }
+        assert_eq!(sent(&mut gate, path, 3, b"secret"), []);
+        assert_eq!(gate.refusals().of(Refusal::Disputed), 5);
+        // The proxy has long closed it when it is heard again.
+        let later = at(900) + FLOW_TTL;
+        assert!(gate.admit(later, proxy, &headed("198.51.100.8:1", PROXY, b"two")).is_ok());
+        assert!(gate.admit(later, proxy, b"more").is_ok());
+    }
+}
+
+#[test]
+fn flow_of_the_proxy_itself_becomes_a_clients_at_once() {
+    let mut gate = gate(Protocol::V2);
+    let proxy = from("192.0.2.1:5");
+    gate.admit(at(1), proxy, LOCAL).unwrap();
+    let present = gate.admit(at(2), proxy, &headed(CLIENT, PROXY, b"one")).unwrap().path;
+    assert_eq!(present.remote, address(CLIENT));
+    assert_eq!(gate.admit(at(3), proxy, b"more").unwrap().path, present);
+}
+
+#[test]
+fn flow_of_another_client_is_not_the_former_ones_where_there_is_no_room_for_it() {
+    let mut gate = gate(Protocol::V2);
+    gate.ways.set_limit(1);
+    let proxy = from("192.0.2.1:5");
+    let path = gate.admit(at(1), proxy, &headed(CLIENT, PROXY, b"one")).unwrap().path;
+    gate.settle(at(1), |_| true);
+    let other = headed("198.51.100.8:1", PROXY, b"two");
+    assert_eq!(gate.admit(at(1) + FLOW_TTL, proxy, &other), Err(Refusal::Full));
+    assert_eq!(gate.admit(at(1) + FLOW_TTL, proxy, b"more"), Err(Refusal::Missing));
+    assert_eq!(sent(&mut gate, path, 3, b"secret"), []);
+}
+
+#[test]
 fn flow_that_a_proxy_gives_to_another_client_is_closed_to_the_former_one() {
     let mut gate = gate(Protocol::V2);
     let proxy = from("192.0.2.1:5");
@@ -267,20 +310,21 @@ fn flow_that_a_proxy_gives_to_another_client_is_closed_to_the_former_one() {
     let former = gate.admit(at(1), proxy, &first).unwrap().path;
     gate.settle(at(1), |via| via == former.via);
     let second = headed("198.51.100.8:1", PROXY, b"two");
-    let present = gate.admit(at(2), proxy, &second).unwrap().path;
+    let then = at(1) + FLOW_TTL;
+    let present = gate.admit(then, proxy, &second).unwrap().path;
     assert_eq!(present.remote, address("198.51.100.8:1"));
     assert_ne!(present.via, former.via);
     assert_eq!(sent(&mut gate, former, 3, b"secret"), []);
     assert_eq!(gate.refusals().of(Refusal::Gone), 2);
     assert_eq!(sent(&mut gate, present, 6, b"answer").len(), 1);
-    assert_eq!(gate.admit(at(3), proxy, b"more").unwrap().path, present);
+    assert_eq!(gate.admit(then, proxy, b"more").unwrap().path, present);
     // Once the former one's registration has ended its number is free.
     for port in 6..9 {
-        gate.admit(at(4), from(&format!("192.0.2.1:{port}")), &first).unwrap();
-        gate.settle(at(4), |_| false);
+        gate.admit(then, from(&format!("192.0.2.1:{port}")), &first).unwrap();
+        gate.settle(then, |_| false);
     }
-    assert!(gate.ways.get(former.via).is_none_or(|way| way.is_current));
-    assert_eq!(gate.admit(at(5), proxy, b"more").unwrap().path, present);
+    assert!(gate.ways.get(former.via).is_none_or(|way| way.is_current()));
+    assert_eq!(gate.admit(then, proxy, b"more").unwrap().path, present);
 }
 
 #[test]

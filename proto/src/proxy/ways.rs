@@ -17,7 +17,7 @@ use crate::server::{Path, Via};
 /// Ways that no peer holds, beyond as many as there can be peers.
 pub const WAYS_SPARE: u32 = 65_536;
 /// A flow without a peer is forgotten after so much silence: longer than proxies keep one. A client that was suspended
-/// comes back in the same flow, without another header. SPEC 18
+/// comes back in the same flow, without another header; and only after so much it can be another client's. SPEC 18
 pub const FLOW_TTL: Duration = Duration::from_mins(11);
 /// Where there is no room, already after this: time enough to register.
 const FLOW_MIN: Duration = Duration::from_secs(10);
@@ -101,8 +101,34 @@ pub(super) struct Way {
     /// Of a flow of version 2: whom it is for.
     client: Option<SocketAddr>,
     heard: Instant,
-    /// The proxy has not given the same flow to somebody else since.
-    pub(super) is_current: bool,
+    standing: Standing,
+}
+
+/// Whether something goes by a way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Current,
+    /// A flow for which two clients have been named: nobody knows whose it is.
+    Disputed,
+    /// The proxy has begun another flow there since.
+    Former,
+}
+
+impl Way {
+    /// Tells whether what is sent by it reaches whom it is for.
+    pub(super) fn is_current(&self) -> bool {
+        self.standing == Standing::Current
+    }
+}
+
+/// What was known of a flow when it was heard.
+#[derive(Clone, Copy)]
+pub(super) struct Heard {
+    /// Whom it is for; none if for the proxy itself.
+    pub(super) client: Option<SocketAddr>,
+    pub(super) is_disputed: bool,
+    /// How long it had been silent.
+    pub(super) silent: Duration,
 }
 
 /// The place of a way among those that were looked up lately.
@@ -160,7 +186,7 @@ impl Ways {
     pub(super) fn again(&self, path: Path, header: &[u8]) -> Option<u32> {
         let slot = self.recent[recent(path)];
         let way = self.slots.get(slot as usize)?.as_ref()?;
-        let is_it = way.key.path == path && way.is_current && way.key.asked.stands_in(header);
+        let is_it = way.key.path == path && way.is_current() && way.key.asked.stands_in(header);
         is_it.then_some(slot)
     }
 
@@ -172,8 +198,15 @@ impl Ways {
         Some(slot)
     }
 
-    /// Gives a way its number, or `None` where there is no room. Another flow under this key is no longer the current one.
+    /// Gives a way its number, or `None` where there is no room. In either case another flow under this key is no longer the
+    /// current one.
     pub(super) fn open(&mut self, now: Instant, key: Key, client: Option<SocketAddr>) -> Option<u32> {
+        let hash = self.hash.of(&key);
+        if let Some(former) = self.index.remove(&hash)
+            && let Some(Some(former)) = self.slots.get_mut(former as usize)
+        {
+            former.standing = Standing::Former;
+        }
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None if self.slots.len() < self.limit => {
@@ -183,23 +216,25 @@ impl Ways {
             }
             None => return None,
         };
-        let hash = self.hash.of(&key);
-        if let Some(former) = self.index.insert(hash, slot)
-            && let Some(Some(former)) = self.slots.get_mut(former as usize)
-        {
-            former.is_current = false;
-        }
-        self.slots[slot as usize] = Some(Way { key, client, heard: now, is_current: true });
+        self.index.insert(hash, slot);
+        self.slots[slot as usize] = Some(Way { key, client, heard: now, standing: Standing::Current });
         self.recent[recent(key.path)] = slot;
         self.opened.push(slot);
         Some(slot)
     }
 
-    /// Notes that a flow has been heard, and says whom it is for.
-    pub(super) fn hear(&mut self, now: Instant, slot: u32) -> Option<SocketAddr> {
+    /// Notes that a flow has been heard, and says what was known of it.
+    pub(super) fn hear(&mut self, now: Instant, slot: u32) -> Option<Heard> {
         let way = self.slots.get_mut(slot as usize)?.as_mut()?;
-        way.heard = now;
-        way.client
+        let silent = now.since(std::mem::replace(&mut way.heard, now));
+        Some(Heard { client: way.client, is_disputed: way.standing == Standing::Disputed, silent })
+    }
+
+    /// Notes that another client has been named for a flow.
+    pub(super) fn dispute(&mut self, slot: u32) {
+        if let Some(Some(way)) = self.slots.get_mut(slot as usize) {
+            way.standing = Standing::Disputed;
+        }
     }
 
     pub(super) const fn via(&self, slot: u32) -> Via {
@@ -235,13 +270,15 @@ impl Ways {
         let silent = now.since(way.heard);
         match self.keep {
             Keep::Nothing => true,
-            Keep::Flows => !way.is_current || silent >= FLOW_TTL || (is_full && silent >= FLOW_MIN),
+            Keep::Flows => {
+                way.standing == Standing::Former || silent >= FLOW_TTL || (is_full && silent >= FLOW_MIN)
+            }
         }
     }
 
     fn close(&mut self, slot: u32) {
         let Some(way) = self.slots[slot as usize].take() else { return };
-        if way.is_current {
+        if way.standing != Standing::Former {
             self.index.remove(&self.hash.of(&way.key));
         }
         self.free.push(slot);

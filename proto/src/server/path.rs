@@ -1,6 +1,6 @@
 //! Where a datagram came from, and so where its answer goes.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 /// How a datagram reached this host, as a tag of the driver's own: which local address, port or proxy.
 ///
@@ -33,27 +33,29 @@ pub(super) struct Endpoint {
     port: u16,
 }
 
-/// How IPv4-mapped IPv6 addresses begin.
-const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF];
+/// The IPv4-mapped IPv6 address of 0.0.0.0.
+const MAPPED: u128 = 0xFFFF << 32;
 
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
+        // As a number and not as octets, which would be moved and compared one by one.
         let (ip, scope) = match address {
-            SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), 0),
-            SocketAddr::V6(v6) => (*v6.ip(), v6.scope_id()),
+            SocketAddr::V4(v4) => (MAPPED | u128::from(v4.ip().to_bits()), 0),
+            SocketAddr::V6(v6) => (v6.ip().to_bits(), v6.scope_id()),
         };
-        Self { ip: ip.octets(), scope: u32::to_be_bytes(scope), port: address.port() }
+        Self { ip: ip.to_be_bytes(), scope: u32::to_be_bytes(scope), port: address.port() }
     }
 }
 
 impl Endpoint {
     /// Returns the socket address, IPv4 as IPv4.
     pub(super) fn socket_addr(&self) -> SocketAddr {
-        let ip = Ipv6Addr::from(self.ip);
-        match ip.to_ipv4_mapped() {
-            Some(v4) => SocketAddr::new(IpAddr::V4(v4), self.port),
-            None => SocketAddr::V6(SocketAddrV6::new(ip, self.port, 0, u32::from_be_bytes(self.scope))),
+        let ip = u128::from_be_bytes(self.ip);
+        if self.is_ipv4() {
+            return SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(ip as u32)), self.port);
         }
+        let scope = u32::from_be_bytes(self.scope);
+        SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::from_bits(ip), self.port, 0, scope))
     }
 
     /// Returns the address, IPv4 as IPv4-mapped IPv6.
@@ -63,7 +65,7 @@ impl Endpoint {
 
     /// Tells whether it is IPv4.
     pub(super) fn is_ipv4(&self) -> bool {
-        self.ip.starts_with(&MAPPED)
+        u128::from_be_bytes(self.ip) >> 32 == MAPPED >> 32
     }
 
     /// Returns the bytes that a cookie is bound to.

@@ -67,12 +67,12 @@ fn dashboard_fills_the_terminal_and_gives_it_back() {
 #[test]
 fn terminal_is_given_back_whatever_ends_the_dashboard() {
     let place = tempfile::tempdir().unwrap();
-    for (number, end) in ["\x1b", "\x03", "TERM", "INT"].into_iter().enumerate() {
+    for (number, end) in ["\x1b", "\x03", "TERM", "INT", "HUP"].into_iter().enumerate() {
         let place = place.path().join(number.to_string());
         std::fs::create_dir(&place).unwrap();
         let (_server, mut terminal) = watched(&place, 80, 24);
         match end {
-            "TERM" | "INT" => terminal.signal(end),
+            "TERM" | "INT" | "HUP" => terminal.signal(end),
             keys => terminal.press(keys),
         }
         assert_eq!(terminal.wait(), restored(&[]), "{end:?}");

@@ -8,7 +8,8 @@ use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::terminal::is_raw_mode_enabled;
 use ratatui::layout::Rect;
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{self, Receiver, Sender, WeakSender};
 
 /// Wishes that wait, at most; whoever types faster waits too.
 const WISHES: usize = 16;
@@ -69,9 +70,22 @@ fn close() {
 /// Returns what is wished from now on, until the terminal has gone.
 pub(super) fn wishes() -> Receiver<Wish> {
     let (sender, wishes) = mpsc::channel(WISHES);
+    // There are wishes for as long as keys can be read.
+    tokio::spawn(end_when_hung_up(sender.downgrade()));
     // Not of the runtime, which would wait for one more key at the end.
     thread::spawn(move || read(&sender));
     wishes
+}
+
+/// A terminal that is not given back may outlive who hangs up: another shell's, or one that several share.
+async fn end_when_hung_up(wishes: WeakSender<Wish>) {
+    let Ok(mut hung_up) = signal(SignalKind::hangup()) else { return };
+    while hung_up.recv().await.is_some() {
+        let Some(wishes) = wishes.upgrade() else { return };
+        if wishes.send(Wish::End).await.is_err() {
+            return;
+        }
+    }
 }
 
 fn read(wishes: &Sender<Wish>) {
@@ -104,11 +118,50 @@ fn typed(key: &KeyEvent) -> Option<Wish> {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/support/terminal.rs"]
+#[expect(dead_code, reason = "of what tests/probe does before a terminal, one test here needs less")]
+mod before;
+
+#[cfg(test)]
 mod tests {
+    use ratatui::style::Style;
+
+    use super::before::Terminal;
     use super::*;
 
     fn key(code: KeyCode, modifiers: KeyModifiers) -> Option<Wish> {
         wish(&Event::Key(KeyEvent::new(code, modifiers)))
+    }
+
+    /// Set for the process that panics.
+    const PANICS: &str = "ROUNDTABLE_PANIC_BEFORE_A_TERMINAL";
+
+    /// This program starts itself once more, before a terminal.
+    #[test]
+    fn panic_gives_the_terminal_back_and_is_read_on_it() {
+        if std::env::var_os(PANICS).is_some() {
+            let mut screen = Screen::open().unwrap();
+            screen.draw(|area, buffer| buffer.set_string(area.x, area.y, "drawn", Style::new())).unwrap();
+            panic!("on purpose");
+        }
+        let myself = std::env::current_exe().unwrap();
+        let test = "probe::watch::terminal::tests::panic_gives_the_terminal_back_and_is_read_on_it";
+        let words = [
+            &format!("{PANICS}=1"),
+            "RUST_BACKTRACE=0",
+            myself.to_str().unwrap(),
+            "--exact",
+            test,
+            "--nocapture",
+        ];
+        let left = Terminal::start("env", &words, 100, 30).wait();
+        assert_eq!(
+            (left.code, left.same_settings, left.other_screen, left.cursor),
+            (Some(101), true, false, true),
+            "{left:?}"
+        );
+        assert!(left.text.iter().any(|row| row.contains("on purpose")), "{left:?}");
+        assert!(!left.text.iter().any(|row| row.contains("drawn")), "{left:?}");
     }
 
     #[test]

@@ -89,7 +89,8 @@ pub(super) struct Ping {
     name = "nat",
     note = "With --json:\n\
             nat: verdict, udp, and if it passes public, translated, mapping, filtering, keeps_port, hairpin, elsewhere\n\
-            forecast: forecast (direct, direct_if_this_starts, direct_if_other_starts, local_network, unknown, relay_needed), reason"
+            forecast: forecast (direct, direct_if_this_starts, direct_if_other_starts, direct_unless_mapped_by_address,\n\
+            local_network, unknown, relay_needed), reason"
 )]
 pub(super) struct Nat {
     /// the server
@@ -153,6 +154,7 @@ pub(super) struct Register {
             fresh_port: offer, port\n\
             path_lost: offer, peer\n\
             punch_failed: offer, reason\n\
+            changed: state\n\
             unregistered: -"
 )]
 pub(super) struct Listen {

@@ -18,8 +18,8 @@ use super::program::{self, Decision, Offered};
 use super::progress::{Arrivals, Shown};
 use super::report::{Report, millis, shown};
 use super::session::Session;
-use super::target;
-use crate::client::{Arrival, ClientError, Incoming, IncomingCall, RefusedOffer};
+use super::{standing, target};
+use crate::client::{Arrival, Client, ClientError, Incoming, IncomingCall, RefusedOffer};
 
 /// What is done with every offer.
 #[derive(Clone)]
@@ -60,8 +60,13 @@ pub(super) async fn run(report: &Report, listen: Listen) -> Result<(), Failure> 
     let (witness, wait) = (listen.witness.as_deref(), Duration::from_secs(listen.timeout));
     let session = Session::open_with(&listen.server, witness, identity, wait).await?;
     tell(report, &session, &listen.server);
-    let work =
-        async |_: &_, incoming: &mut Incoming| answer_all(report, incoming, &manner, listen.count).await;
+    let server = session.server;
+    let work = async |client: &Client, incoming: &mut Incoming| {
+        tokio::select! {
+            answered = answer_all(report, incoming, &manner, listen.count) => answered,
+            refused = standing::follow(report, client, server) => Err(refused),
+        }
+    };
     match session.close_after(work).await {
         // The way to end it.
         Ok(()) | Err(Failure::Interrupted { .. }) => {

@@ -22,6 +22,7 @@ mod progress;
 mod register;
 mod report;
 mod session;
+mod standing;
 mod target;
 #[cfg(unix)]
 mod watch;

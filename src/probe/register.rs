@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::identity;
 use super::report::Report;
 use super::session::Session;
+use super::standing;
 use crate::client::{Client, Registration};
 
 pub(super) async fn run(report: &Report, register: Register) -> Result<(), Failure> {
@@ -26,37 +27,20 @@ pub(super) async fn run(report: &Report, register: Register) -> Result<(), Failu
             .text(&format!("              offers wait {} s, blobs up to {maxblob} bytes", timeout.as_secs()));
     }
     let stay = Duration::from_secs(register.stay);
-    let work =
-        async |client: &Client, _: &mut _| match tokio::time::timeout(stay, watch(report, client)).await {
-            Ok(failure) => Err(failure),
-            Err(_over) => Ok(()),
-        };
+    let work = async |client: &Client, _: &mut _| match tokio::time::timeout(
+        stay,
+        standing::follow(report, client, server),
+    )
+    .await
+    {
+        Ok(failure) => Err(failure),
+        Err(_over) => Ok(()),
+    };
     match session.close_after(work).await {
         Ok(()) | Err(Failure::Interrupted { .. }) => {
             report.step("unregistered", json!({}), "unregistered");
             Ok(())
         }
         Err(failure) => Err(failure),
-    }
-}
-
-/// Shows every change of the registration.
-async fn watch(report: &Report, client: &Client) -> Failure {
-    let mut client = client.clone();
-    loop {
-        let state = match client.registration_changed().await {
-            Ok(state) => state,
-            Err(error) => return Failure::Client(error),
-        };
-        let (name, text) = match state {
-            Registration::Asking => ("asking", "asking the server anew".to_owned()),
-            Registration::Registered { observed, .. } => {
-                ("registered", format!("registered, seen at {observed}"))
-            }
-            Registration::Refused { .. } => ("refused", "the server refuses the registration now".to_owned()),
-            Registration::ServerSilent => ("silent", "the server does not answer any more".to_owned()),
-            Registration::Unregistered => ("unregistered", "no longer registered".to_owned()),
-        };
-        report.step("changed", json!({ "state": name }), &text);
     }
 }

@@ -38,6 +38,22 @@ fn interrupted_listen_unregisters_while_it_follows_a_call() {
     server.stop();
 }
 
+/// Two with one key take the place of each other: who was thrown out, and is back, says so.
+#[test]
+fn listener_whose_place_another_had_taken_says_so() {
+    let server = Rendezvous::start(0, "");
+    let address = &server.address.to_string();
+    let place = tempfile::tempdir().unwrap();
+    let key = place.path().join("key");
+    let words = [address, "--key", key.to_str().unwrap()];
+    let mut first = listen(&words);
+    done(run(&[&["register"], &words[..]].concat()));
+    first.line_with("registered again, seen at ");
+    first.signal("INT");
+    done(first.wait());
+    server.stop();
+}
+
 #[test]
 fn interrupted_register_unregisters_and_ends_well() {
     let server = Rendezvous::start(0, "");

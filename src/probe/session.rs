@@ -43,7 +43,7 @@ impl Session {
         // Before anything is printed: whoever reads it may send a signal at once.
         let mut interrupted: Interrupted = Box::pin(cli::shutdown_signal().map_err(Failure::System)?);
         let opening = async {
-            let server = target::resolve(server).await?;
+            let server = target::answering(server).await?;
             let identifier = identity.identifier();
             let mut options = Options::new(server, identity);
             if let Some(witness) = witness {

@@ -4,20 +4,51 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use roundtable_proto::peer_address::{SERVER_PORT, ServerName, ServerNameError};
 use roundtable_proto::wire::BLOB_MAX;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::failure::Failure;
+use super::line;
+use crate::pinger::Pinger;
 
 /// Bytes of an input that are looked at, at most.
 const INPUT_MAX: u64 = 1 << 28;
+/// Addresses of one name that are asked, at most.
+const ADDRESSES_MAX: usize = 8;
+/// From one to the next. RFC 8305, 5
+const BETWEEN_ADDRESSES: Duration = Duration::from_millis(250);
+/// For an answer of one.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Finds the server's address.
 pub(super) async fn resolve(server: &str) -> Result<SocketAddr, Failure> {
     let found = resolve_all(server).await?;
     found.first().copied().ok_or_else(|| Failure::Resolve { server: server.to_owned(), error: None })
+}
+
+/// Finds an address of the server that answers, where it has several: each is asked a little later than the one before it. The
+/// first, where none answers. RFC 8305
+pub(super) async fn answering(server: &str) -> Result<SocketAddr, Failure> {
+    let all = resolve_all(server).await?;
+    let mut asked = JoinSet::new();
+    for (&one, number) in all.iter().take(ADDRESSES_MAX).filter(|_| all.len() > 1).zip(0..) {
+        asked.spawn(async move {
+            sleep(BETWEEN_ADDRESSES * number).await;
+            let mut pinger = Pinger::new(one).await.ok()?.recorded(line::capture());
+            pinger.ping(PATIENCE).await.ok().flatten().map(|_| one)
+        });
+    }
+    while let Some(answered) = asked.join_next().await {
+        if let Ok(Some(one)) = answered {
+            return Ok(one);
+        }
+    }
+    all.first().copied().ok_or_else(|| Failure::Resolve { server: server.to_owned(), error: None })
 }
 
 /// Finds all addresses of the server, in the system's order.

@@ -55,7 +55,7 @@ impl From<io::Error> for NatError {
 }
 
 /// Finds out how this host's way to `server` treats UDP; takes two to four seconds. `second` is another server on another network,
-/// any that answers STUN: without one it is not noticed where UDP passes to `server` alone.
+/// any that answers STUN: without one it is not noticed where UDP passes to `server` alone. A second place of `server` itself is none.
 ///
 /// # Errors
 /// [`NatError`].
@@ -71,6 +71,9 @@ pub async fn examine(server: SocketAddr, second: Option<SocketAddr>) -> Result<V
     let (filtering, hairpin) = tokio::try_join!(filtering(server), hairpin(server, is_translated))?;
     let (filtering, other) = filtering;
     let seen = asking.sightings(told.mapped, other, second).await?;
+    // A place that answers to nobody has let nothing be told by its silence.
+    let is_elsewhere = |one: &Sighting| one.server != server && Some(one.server) != second;
+    let filtering = filtering.filter(|_| seen.iter().any(is_elsewhere));
     Ok(Verdict::Seen(Behaviour {
         public: told.mapped.ip(),
         is_translated,
@@ -78,8 +81,19 @@ pub async fn examine(server: SocketAddr, second: Option<SocketAddr>) -> Result<V
         filtering,
         keeps_port: told.mapped.port() == asking.0.local_addr()?.port(),
         hairpin,
-        elsewhere: second.map(|second| seen.iter().any(|one| one.server == second)),
+        elsewhere: second
+            .filter(|second| !is_of(server, other, *second))
+            .map(|second| seen.iter().any(|one| one.server == second)),
     }))
+}
+
+/// Tells whether a place is one of the server's own.
+fn is_of(server: SocketAddr, other: Option<Other>, place: SocketAddr) -> bool {
+    let second_address = match other {
+        Some(Other::Address(address)) => Some(address.ip()),
+        Some(Other::Port(_)) | None => None,
+    };
+    place.ip() == server.ip() || Some(place.ip()) == second_address
 }
 
 /// Finds out where else `server` can be asked: at its second address or port, if it has one and answers STUN.
@@ -219,6 +233,7 @@ async fn filtering(server: SocketAddr) -> Result<(Option<Filtering>, Option<Othe
     }
     let from_port = Change { address: false, port: true };
     let filtering = match asking.ask(server, from_port).await? {
+        Some(Reply::Told(_)) if !has_address => Some(Filtering::PortIndependent),
         Some(Reply::Told(_)) => Some(Filtering::AddressDependent),
         Some(Reply::Refused) => None,
         None => Some(Filtering::AddressAndPortDependent),

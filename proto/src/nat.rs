@@ -11,8 +11,12 @@ use std::str::FromStr;
 pub enum Mapping {
     /// By nothing: it is the same towards everybody.
     EndpointIndependent,
+    /// Not by the other side's port. By its address or not at all: only ports of one address were asked.
+    PortIndependent,
     /// By the other side's address.
     AddressDependent,
+    /// By the other side's address, and by its port or not: no two ports of one address were asked.
+    Dependent,
     /// By the other side's address and port.
     AddressAndPortDependent,
 }
@@ -22,6 +26,8 @@ pub enum Mapping {
 pub enum Filtering {
     /// Everybody.
     EndpointIndependent,
+    /// Every port of an address that was sent to. Everybody or not: only one address was there to try it.
+    PortIndependent,
     /// Every port of an address that was sent to.
     AddressDependent,
     /// Only an address and port that was sent to.
@@ -46,8 +52,7 @@ pub struct Behaviour {
     pub is_translated: bool,
     /// None where the server could not be asked at a second place.
     pub mapping: Option<Mapping>,
-    /// None where the server does not answer from a second place. From a second port alone, of one that lets both in, the
-    /// stricter is said.
+    /// None where the server does not answer from a second place.
     pub filtering: Option<Filtering>,
     /// Whether the public port is the local one.
     pub keeps_port: bool,
@@ -71,11 +76,13 @@ pub enum Side {
 pub enum Forecast {
     /// It comes about.
     Direct,
+    /// It comes about, unless one of the NATs maps by address: only ports of one address were asked.
+    DirectUnlessMappedByAddress,
     /// It comes about if this side's first datagram leaves no later than the other's: the server's PUNCH sees to it.
     DirectIfStarts(Side),
     /// Both are behind one NAT that does not let them meet outside: it comes about if they are on one local network.
     OnLocalNetwork,
-    /// It cannot be said, since the server could not tell how this side's NAT behaves.
+    /// It cannot be said, since it turns on what was not found out about this side's NAT.
     Unknown(Side),
     /// It does not come about.
     RelayNeeded(Why),
@@ -114,35 +121,62 @@ impl Verdict {
             return Forecast::RelayNeeded(Why::NoCommonFamily);
         }
         if this.is_translated && this.public == other.public {
-            let meet = this.hairpin == Some(true) && this.is_steady() == Some(true);
-            return if meet { Forecast::Direct } else { Forecast::OnLocalNetwork };
+            return match (this.hairpin, this.port()) {
+                (Some(true), Some(Port::Steady)) => Forecast::Direct,
+                (Some(true), Some(Port::PerhapsSteady)) => Forecast::DirectUnlessMappedByAddress,
+                (Some(true), Some(Port::Varies) | None) | (Some(false) | None, _) => Forecast::OnLocalNetwork,
+            };
         }
-        match (this.is_steady(), other.is_steady()) {
-            (None, _) => Forecast::Unknown(Side::This),
-            (_, None) => Forecast::Unknown(Side::Other),
-            (Some(true), Some(true)) => Forecast::Direct,
-            (Some(true), Some(false)) => this.meets_unknown_port(Side::This, Side::Other),
-            (Some(false), Some(true)) => other.meets_unknown_port(Side::Other, Side::This),
-            (Some(false), Some(false)) => Forecast::RelayNeeded(Why::BothPortsUnknown),
+        let (Some(of_this), Some(of_other)) = (this.port(), other.port()) else {
+            let side = if this.mapping.is_none() { Side::This } else { Side::Other };
+            return Forecast::Unknown(side);
+        };
+        match (of_this, of_other) {
+            (Port::Steady, Port::Steady) => Forecast::Direct,
+            (Port::Steady | Port::PerhapsSteady, Port::Steady | Port::PerhapsSteady) => {
+                Forecast::DirectUnlessMappedByAddress
+            }
+            (Port::Varies, Port::Varies) => Forecast::RelayNeeded(Why::BothPortsUnknown),
+            (Port::Steady | Port::PerhapsSteady, Port::Varies) => {
+                this.meets_unknown_port(of_this, Side::This, Side::Other)
+            }
+            (Port::Varies, Port::Steady | Port::PerhapsSteady) => {
+                other.meets_unknown_port(of_other, Side::Other, Side::This)
+            }
         }
     }
 }
 
 impl Behaviour {
     /// Tells whether the port that the server sees is the one that others see.
-    fn is_steady(&self) -> Option<bool> {
-        self.mapping.map(|mapping| mapping == Mapping::EndpointIndependent)
+    fn port(&self) -> Option<Port> {
+        self.mapping.map(|mapping| match mapping {
+            Mapping::EndpointIndependent => Port::Steady,
+            Mapping::PortIndependent => Port::PerhapsSteady,
+            Mapping::AddressDependent | Mapping::Dependent | Mapping::AddressAndPortDependent => Port::Varies,
+        })
     }
 
-    /// Forecasts for this host, which is on side `own`, and another whose port nobody knows beforehand.
-    const fn meets_unknown_port(&self, own: Side, other: Side) -> Forecast {
-        match self.filtering {
-            None => Forecast::Unknown(own),
-            Some(Filtering::EndpointIndependent) => Forecast::Direct,
-            Some(Filtering::AddressDependent) => Forecast::DirectIfStarts(own),
-            Some(Filtering::AddressAndPortDependent) => Forecast::RelayNeeded(Why::PortUnknown(other)),
+    /// Forecasts for this host, which is on side `own` and not known to vary, and another whose port nobody knows beforehand.
+    const fn meets_unknown_port(&self, port: Port, own: Side, other: Side) -> Forecast {
+        match (self.filtering, port) {
+            (Some(Filtering::AddressAndPortDependent), _) => Forecast::RelayNeeded(Why::PortUnknown(other)),
+            (None, _) | (Some(_), Port::PerhapsSteady | Port::Varies) => Forecast::Unknown(own),
+            (Some(Filtering::EndpointIndependent), Port::Steady) => Forecast::Direct,
+            (Some(Filtering::PortIndependent | Filtering::AddressDependent), Port::Steady) => {
+                Forecast::DirectIfStarts(own)
+            }
         }
     }
+}
+
+/// Whether the public port that the server sees is the one that others see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    Steady,
+    /// Unless the NAT maps by address.
+    PerhapsSteady,
+    Varies,
 }
 
 /// Where a host was seen from one socket.
@@ -154,30 +188,39 @@ pub struct Sighting {
     pub mapped: SocketAddr,
 }
 
-/// Judges the mapping by what several places have seen of one socket; none for a single place.
+/// Judges the mapping by what several places have seen of one socket, and says no more than they can tell; none for a single
+/// place. RFC 5780, 4.3
 #[must_use]
 pub fn mapping(seen: &[Sighting]) -> Option<Mapping> {
     let pairs =
         || seen.iter().enumerate().flat_map(|(at, one)| seen[at + 1..].iter().map(move |other| (one, other)));
     let differ = |by_port: bool| {
-        let mut pairs = pairs().filter(|(one, other)| (one.server.ip() == other.server.ip()) == by_port);
-        pairs.any(|(one, other)| one.mapped != other.mapped)
+        pairs()
+            .filter(|(one, other)| one.server != other.server)
+            .filter(|(one, other)| (one.server.ip() == other.server.ip()) == by_port)
+            .map(|(one, other)| one.mapped != other.mapped)
+            .reduce(|any, one| any || one)
     };
-    let places = seen.iter().any(|one| one.server != seen[0].server);
-    places.then(|| match (differ(true), differ(false)) {
-        (true, _) => Mapping::AddressAndPortDependent,
-        (false, true) => Mapping::AddressDependent,
-        (false, false) => Mapping::EndpointIndependent,
-    })
+    match (differ(true), differ(false)) {
+        (None, None) => None,
+        (Some(true), _) => Some(Mapping::AddressAndPortDependent),
+        (Some(false), None) => Some(Mapping::PortIndependent),
+        (Some(false), Some(true)) => Some(Mapping::AddressDependent),
+        (None, Some(true)) => Some(Mapping::Dependent),
+        (None | Some(false), Some(false)) => Some(Mapping::EndpointIndependent),
+    }
 }
 
-const MAPPINGS: [(Mapping, &str); 3] = [
+const MAPPINGS: [(Mapping, &str); 5] = [
     (Mapping::EndpointIndependent, "endpoint-independent"),
+    (Mapping::PortIndependent, "port-independent"),
     (Mapping::AddressDependent, "address-dependent"),
+    (Mapping::Dependent, "dependent"),
     (Mapping::AddressAndPortDependent, "address-and-port-dependent"),
 ];
-const FILTERINGS: [(Filtering, &str); 3] = [
+const FILTERINGS: [(Filtering, &str); 4] = [
     (Filtering::EndpointIndependent, "endpoint-independent"),
+    (Filtering::PortIndependent, "port-independent"),
     (Filtering::AddressDependent, "address-dependent"),
     (Filtering::AddressAndPortDependent, "address-and-port-dependent"),
 ];

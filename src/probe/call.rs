@@ -9,6 +9,7 @@ use roundtable_proto::wire::PeerId;
 use serde_json::json;
 
 use super::arguments::Call;
+use super::examine::Part;
 use super::failure::Failure;
 use super::follow::{follow, show_path};
 use super::identity::{self, Destination, Sealing};
@@ -16,7 +17,7 @@ use super::progress::Shown;
 use super::report::{Report, millis, shown};
 use super::session::Session;
 use super::target;
-use crate::client::Client;
+use crate::client::{self, Client, Transfer};
 
 pub(super) async fn run(report: &Report, call: Call) -> Result<(), Failure> {
     let destination = Destination::read(&call.target, call.peer.as_deref())?;
@@ -65,6 +66,10 @@ async fn place(
     offer: Bytes,
 ) -> Result<(), Failure> {
     let failed = |error| Failure::call(peer, sealing, error);
+    let partly = |transfer, error, call: &client::Call| {
+        let part = Part::of(transfer, error, call.progress().now())?;
+        Some(Failure::Partly { peer, transfer, part })
+    };
     let started = Instant::now();
     let bytes = offer.len();
     let mut call = client.call(peer, offer).await.map_err(failed)?;
@@ -74,12 +79,15 @@ async fn place(
     });
     report.step("offering", fields, &format!("offer {id}: {bytes} bytes to {peer}, {sealing}"));
     let mut progress = Shown::new(*report, (id, None), call.progress());
-    progress.during(call.delivered()).await.map_err(failed)?;
+    let delivered = progress.during(call.delivered()).await;
+    delivered.map_err(|error| partly(Transfer::Offer, error, &call).unwrap_or_else(|| failed(error)))?;
     let patience = patience(client, asked.follow).await?;
     let took = started.elapsed();
     let fields = json!({ "offer": id.to_string(), "took_ms": millis(took) });
     report.step("delivered", fields, &format!("delivered after {}", shown(took)));
-    let answer = progress.during(call.answered()).await.map_err(failed)?;
+    let answered = progress.during(call.answered()).await;
+    let answer =
+        answered.map_err(|error| partly(Transfer::Answer, error, &call).unwrap_or_else(|| failed(error)))?;
     let took = started.elapsed();
     let from = answer.observed.map_or_else(|| "none".to_owned(), |address| address.to_string());
     let mut fields = json!({

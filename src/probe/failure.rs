@@ -15,8 +15,9 @@ use roundtable_proto::peer_address::PeerAddressError;
 use roundtable_proto::wire::{BLOB_MAX, ErrorCode, PeerId, PeerIdError};
 
 use self::words::{explain, meaning};
+use super::examine::Part;
 use super::identity::Sealing;
-use crate::client::{ClientError, Registration};
+use crate::client::{ClientError, Registration, Transfer};
 use crate::secret_file::SecretFileError;
 
 /// Exit code of wrong usage.
@@ -58,6 +59,8 @@ pub(super) enum Failure {
     NotAgreed { server: SocketAddr },
     /// The call did not come about.
     Call { peer: PeerId, sealing: Sealing, reason: FailReason },
+    /// The call's time was over while its offer or answer had come in part.
+    Partly { peer: PeerId, transfer: Transfer, part: Part },
     /// Nothing can be sealed to the peer.
     Unsealable { peer: PeerId, error: IdentityError },
     /// The other side declined.
@@ -105,7 +108,7 @@ impl Failure {
             Self::Declined { .. } => 6,
             Self::NotValid { .. } => NOT_ALL_WELL,
             Self::Examined { code } => *code,
-            Self::Call { .. } | Self::Unsealable { .. } | Self::Damaged { .. } => 5,
+            Self::Call { .. } | Self::Partly { .. } | Self::Unsealable { .. } | Self::Damaged { .. } => 5,
         })
     }
 
@@ -126,7 +129,7 @@ impl Failure {
             Self::NotAgreed { .. } => "not_agreed",
             Self::Declined { .. } => "declined",
             Self::Call { reason: FailReason::Sealed(_), .. } | Self::Unsealable { .. } => "sealing",
-            Self::Call { .. } => "call",
+            Self::Call { .. } | Self::Partly { .. } => "call",
             Self::Client(_) => "client",
             Self::Interrupted { .. } => "interrupted",
             Self::Examined { .. } => "examined",
@@ -231,6 +234,17 @@ impl fmt::Display for Failure {
                 "{server} is not loaded: it is on another machine, and its configuration does not say benchmarks: true"
             ),
             Self::Call { peer, sealing, reason } => explain(f, *peer, *sealing, *reason),
+            Self::Partly { peer, transfer, part: Part { there, of } } => {
+                let (what, to) = match transfer {
+                    Transfer::Offer => ("the offer", format!("to {peer}")),
+                    Transfer::Answer => ("its answer", format!("from {peer}")),
+                };
+                write!(
+                    f,
+                    "{there} of {of} fragments of {what} have come {to}: long datagrams vanish on the way (an MTU black hole), or \
+                     too much is lost; roundtable-probe doctor SERVER on either side says which"
+                )
+            }
             Self::Unsealable { peer, error } => {
                 write!(f, "nothing can be sealed to {peer}: {error} ({})", error.name())
             }

@@ -10,7 +10,7 @@ use super::target;
 use crate::nat::{NatError, examine};
 
 pub(super) async fn run(report: &Report, nat: Nat) -> Result<(), Failure> {
-    let server = target::resolve(&nat.server).await?;
+    let server = target::answering(&nat.server).await?;
     let second = match &nat.second {
         Some(second) => Some(target::resolve(second).await?),
         None => None,
@@ -58,11 +58,11 @@ fn sentences(behaviour: &Behaviour) -> Vec<String> {
     let mut told = vec![
         format!("seen as {public}, {seen} that {port} the port"),
         match mapping {
-            None => "mapping unknown: the server has no second port (altport)".to_owned(),
+            None => "mapping unknown: no second port of the server answers (altport)".to_owned(),
             Some(mapping) => format!("mapping {mapping}: {}", explained(*mapping)),
         },
         match filtering {
-            None => "filtering unknown: the server has no second port (altport)".to_owned(),
+            None => "filtering unknown: no second port of the server answers (altport)".to_owned(),
             Some(filtering) => format!("filtering {filtering}: {}", admitted(*filtering)),
         },
     ];
@@ -90,7 +90,15 @@ fn sentences(behaviour: &Behaviour) -> Vec<String> {
 const fn explained(mapping: Mapping) -> &'static str {
     match mapping {
         Mapping::EndpointIndependent => "everybody sees the same port",
+        Mapping::PortIndependent => {
+            "both ports of the server see the same port; whether other addresses do, only a second address tells (altaddress, \
+             or --second HOST)"
+        }
         Mapping::AddressDependent => "each address sees another port",
+        Mapping::Dependent => {
+            "each address sees another port (symmetric); whether each port of an address does, only a second port tells \
+             (altport)"
+        }
         Mapping::AddressAndPortDependent => "each destination sees another port (symmetric)",
     }
 }
@@ -98,6 +106,10 @@ const fn explained(mapping: Mapping) -> &'static str {
 const fn admitted(filtering: Filtering) -> &'static str {
     match filtering {
         Filtering::EndpointIndependent => "everybody is let in",
+        Filtering::PortIndependent => {
+            "whoever has been sent to is let in, from any port; whether everybody is, only a second address of the server \
+             tells (altaddress)"
+        }
         Filtering::AddressDependent => "whoever has been sent to is let in, from any port",
         Filtering::AddressAndPortDependent => "whoever has been sent to is let in, from that port",
     }
@@ -119,12 +131,19 @@ fn forecast(report: &Report, forecast: Forecast) {
             "both are behind one NAT that does not let them meet outside: a direct path will come about if they are on one \
              local network",
         ),
-        Forecast::Unknown(Side::This) => {
-            ("unknown", "the server could not tell how this side's NAT behaves (altport)")
-        }
-        Forecast::Unknown(Side::Other) => {
-            ("unknown", "the server could not tell how the other side's NAT behaves (altport)")
-        }
+        Forecast::DirectUnlessMappedByAddress => (
+            "direct_unless_mapped_by_address",
+            "a direct path will come about, unless a NAT shows each address another port, which a server with one address \
+             cannot tell (altaddress, or --second HOST)",
+        ),
+        Forecast::Unknown(Side::This) => (
+            "unknown",
+            "it turns on what this side's NAT has not shown: a server with altport and altaddress tells",
+        ),
+        Forecast::Unknown(Side::Other) => (
+            "unknown",
+            "it turns on what the other side's NAT has not shown: a server with altport and altaddress tells",
+        ),
         Forecast::RelayNeeded(why) => ("relay_needed", reason_of(why)),
     };
     let relay = if matches!(forecast, Forecast::RelayNeeded(_)) { "a relay (TURN) is needed: " } else { "" };

@@ -93,6 +93,81 @@ behaviours! {
         Hairpin "198.51.100.1/yes/endpoint-independent/address-and-port-dependent/yes/yes/yes";
 }
 
+/// A NAT that gives each address another public address, and is a cone else: the ports of one server do not tell it from a
+/// cone, a second address does.
+#[test]
+fn ports_of_one_address_do_not_tell_a_nat_that_maps_by_address_from_a_cone() {
+    let test = "ports_of_one_address_do_not_tell_a_nat_that_maps_by_address_from_a_cone";
+    inside_with(&format!("verdict::{test}"), &PROGRAMS, || {
+        let lab = Lab::build(Plan::new(Access::Cone, Access::Restricted, Input::Drop));
+        let directory = tempfile::tempdir().unwrap();
+        let _server = lab.serve(SERVER.as_ref(), directory.path(), &format!("altport: {ALTPORT}\n"));
+        let found = |host: &str, second: &[&str]| {
+            let words = [&[PROBE, "--json", "nat", "192.0.2.1"], second].concat();
+            verdict(lab.start(host, words)).0.to_string()
+        };
+        let (one_address, second) = (
+            "nat1/198.51.100.1/yes/port-independent/address-and-port-dependent/yes/no/",
+            ["--second", SERVER_V4[1]],
+        );
+        assert_eq!(found("alice", &[]), format!("{one_address}unknown"));
+        let cone = "nat1/198.51.100.1/yes/endpoint-independent/address-and-port-dependent/yes/no/yes";
+        assert_eq!(found("alice", &second), cone);
+
+        on("alice-nat", "ip address add 198.51.100.2/25 dev out");
+        let by_address = "oifname out ip daddr != 192.0.2.1 snat to 198.51.100.2";
+        on(
+            "alice-nat",
+            &format!(
+                "nft 'table ip apart {{ chain outward {{ type nat hook postrouting priority srcnat - 1; {by_address}; }}; }}'"
+            ),
+        );
+        assert_eq!(found("alice", &[]), format!("{one_address}unknown"));
+        let by_address = "nat1/198.51.100.1/yes/address-dependent/address-and-port-dependent/yes/no/yes";
+        assert_eq!(found("alice", &second), by_address);
+
+        assert_eq!(
+            found("bob", &[]),
+            "nat1/203.0.113.1/yes/port-independent/port-independent/yes/no/unknown"
+        );
+    });
+}
+
+/// Its firewall lets the first port pass alone: what does not answer there tells nothing of the NAT.
+#[test]
+fn second_port_that_a_firewall_closes_is_as_none() {
+    let test = "second_port_that_a_firewall_closes_is_as_none";
+    inside_with(&format!("verdict::{test}"), &PROGRAMS, || {
+        let lab = Lab::build(Plan::new(Access::FullCone, Access::Cone, Input::Drop));
+        let directory = tempfile::tempdir().unwrap();
+        let _server = lab.serve(SERVER.as_ref(), directory.path(), &format!("altport: {ALTPORT}\n"));
+        on(
+            "server",
+            &format!(
+                "nft 'table inet own {{ chain input {{ type filter hook input priority filter; udp dport {ALTPORT} drop; }}; \
+                 chain output {{ type filter hook output priority filter; udp sport {ALTPORT} drop; }}; }}'"
+            ),
+        );
+        let (found, told) = verdict(lab.start("alice", [PROBE, "--json", "nat", "192.0.2.1"]));
+        assert_eq!(found.to_string(), "nat1/198.51.100.1/yes/unknown/unknown/yes/no/unknown", "{told}");
+    });
+}
+
+/// A second address of a server that has no second port does not tell by what else the mapping changes.
+#[test]
+fn second_address_alone_tells_no_more_than_that_the_mapping_changes() {
+    let test = "second_address_alone_tells_no_more_than_that_the_mapping_changes";
+    inside_with(&format!("verdict::{test}"), &PROGRAMS, || {
+        let lab = Lab::build(Plan::new(Access::Symmetric, Access::Cone, Input::Drop));
+        let directory = tempfile::tempdir().unwrap();
+        let _server = lab.serve(SERVER.as_ref(), directory.path(), "");
+        let words = [PROBE, "--json", "nat", "192.0.2.1", "--second", SERVER_V4[1]];
+        let (found, told) = verdict(lab.start("alice", words));
+        assert_eq!(found.to_string(), "nat1/198.51.100.1/yes/dependent/unknown/no/no/yes");
+        assert_eq!(told["mapping"], "dependent");
+    });
+}
+
 /// Examines both hosts, lets them call each other, and asserts that the forecast was right.
 fn forecasts(test: &str, alice: Access, bob: Access, input: Input) {
     let (_, test) = test.split_once("::").unwrap();
@@ -117,7 +192,9 @@ fn forecasts(test: &str, alice: Access, bob: Access, input: Input) {
             }
             Forecast::RelayNeeded(_) => assert_eq!(worked, 0, "{of_alice} and {of_bob}"),
             Forecast::OnLocalNetwork => assert!(bob.is_inside(), "{of_alice} and {of_bob}"),
-            Forecast::Unknown(_) => panic!("{of_alice} and {of_bob}"),
+            Forecast::DirectUnlessMappedByAddress | Forecast::Unknown(_) => {
+                panic!("{of_alice} and {of_bob}")
+            }
         }
     });
 }

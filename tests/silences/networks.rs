@@ -82,6 +82,21 @@ fn all_is_well_over_both_families() {
     examined("all_is_well_over_both_families", Access::Dual, name_it, "doctor rendezvous", 0);
 }
 
+/// One of its addresses is dead: who calls or waits for calls takes the other one.
+#[test]
+fn name_has_an_address_where_nobody_is() {
+    inside_with("networks::name_has_an_address_where_nobody_is", &PROGRAMS, || {
+        let place = Place::new(Access::Dual, Access::Cone, "");
+        let hosts = place.directory.path().join("hosts");
+        std::fs::write(&hosts, "2001:db8:5::99 rendezvous\n192.0.2.1 rendezvous\n").unwrap();
+        run("mount", &["--bind", hosts.to_str().unwrap(), "/etc/hosts"]);
+        let ended = place.probe("register rendezvous");
+        assert!(ended.stdout.contains("registered at 192.0.2.1:1066 as "), "{ended:?}");
+        let command = "doctor rendezvous";
+        assert_printed("name_has_an_address_where_nobody_is", command, &place.probe(command), 7);
+    });
+}
+
 #[test]
 fn server_has_both_families_and_this_host_has_one() {
     examined("server_has_both_families_and_this_host_has_one", Access::Cone, name_it, "doctor rendezvous", 0);
@@ -257,7 +272,7 @@ fn symmetric_nat_on_the_other_side_that_says_nothing() {
 #[test]
 fn network_of_the_other_side_lets_udp_pass_to_the_server_alone() {
     let test = "network_of_the_other_side_lets_udp_pass_to_the_server_alone";
-    pathless(test, (Access::Cone, Access::Blocked), ALTPORT, WITNESS, "");
+    pathless(test, (Access::Cone, Access::Blocked), "", WITNESS, WITNESS);
 }
 
 #[test]
@@ -290,6 +305,26 @@ fn peer_that_is_well() {
 #[test]
 fn peer_has_ipv6_alone_and_this_host_has_it_not() {
     diagnosed("peer_has_ipv6_alone_and_this_host_has_it_not", (Access::Cone, Access::Ipv6), 5);
+}
+
+/// `rule` drops long datagrams at bob's NAT, where only a call of several fragments meets it.
+fn long_ones_lost(test: &str, rule: &str) {
+    inside_with(&format!("networks::{test}"), &PROGRAMS, || {
+        let place = Place::new(Access::Cone, Access::Cone, "timeout: 3\n");
+        filter("bob-nat", &format!("meta l4proto udp {rule} ip length > 1100 drop"));
+        let (command, ended) = place.diagnose("", "");
+        assert_printed(test, &command, &ended, 5);
+    });
+}
+
+#[test]
+fn mtu_black_hole_before_the_peer() {
+    long_ones_lost("mtu_black_hole_before_the_peer", "iifname out");
+}
+
+#[test]
+fn mtu_black_hole_behind_the_peer() {
+    long_ones_lost("mtu_black_hole_behind_the_peer", "oifname out");
 }
 
 /// It ends without a word, as when a cable is pulled.

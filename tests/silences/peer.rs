@@ -25,7 +25,7 @@ pub(crate) enum Wrong {
     Seal(u8),
 }
 
-/// It answers every offer with what was offered, until it is dropped.
+/// It answers every offer, until it is dropped.
 pub(crate) struct Peer {
     pub(crate) identifier: PeerId,
     end: Arc<AtomicBool>,
@@ -60,7 +60,9 @@ impl Peer {
                     if let Event::Registered { .. } = event {
                         ready.send(()).unwrap();
                     } else if let Event::Offered { offer, blob, .. } = event {
-                        engine.answer(now(), offer, blob).unwrap();
+                        // Of one fragment where it is altered.
+                        let answer = if let Wrong::Seal(_) = wrong { b"v=0 answered".to_vec() } else { blob };
+                        engine.answer(now(), offer, answer).unwrap();
                     }
                 }
                 while let Some(transmit) = engine.poll_transmit() {

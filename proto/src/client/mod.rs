@@ -130,7 +130,7 @@ impl Client {
             registration: Registration::new(now, config.identity, Address::from(config.known_as)),
             paths: Paths::default(),
             pinging: Pinging::default(),
-            witness: Witness::new(config.witness),
+            witness: Witness::new(config.witness, config.server),
             hosts: Vec::new(),
             random: Generator::new(seed.key(CLIENT_PURPOSE)),
             out: Output::new(config.server),

@@ -18,6 +18,8 @@ const MAPPING_MARK: u8 = 0x02;
 pub enum Mapping {
     /// The same port for every destination.
     Independent,
+    /// The same port for two ports of one address; whether for other addresses, too, was not asked.
+    PortIndependent,
     /// Another for each: a "symmetric" NAT.
     Dependent,
 }
@@ -26,6 +28,8 @@ pub enum Mapping {
 #[derive(Debug, Default)]
 pub(super) struct Witness {
     at: Option<SocketAddr>,
+    /// It stands at the server's address: what it sees says nothing of other addresses.
+    is_of_server: bool,
     sent: Vec<TransactionId>,
     next: Option<Instant>,
     /// What follows from its answer.
@@ -33,8 +37,9 @@ pub(super) struct Witness {
 }
 
 impl Witness {
-    pub(super) fn new(at: Option<SocketAddr>) -> Self {
-        Self { at, ..Self::default() }
+    pub(super) fn new(at: Option<SocketAddr>, server: SocketAddr) -> Self {
+        let is_of_server = at.is_some_and(|at| at.ip().to_canonical() == server.ip().to_canonical());
+        Self { at, is_of_server, ..Self::default() }
     }
 
     /// Asks anew, unless that is under way.
@@ -56,7 +61,7 @@ impl Witness {
             return Err(DropReason::Reference);
         }
         self.next = None;
-        self.mapping = compare(pong.observed.socket_addr(), observed);
+        self.mapping = compare(pong.observed.socket_addr(), observed, self.is_of_server);
         Ok(())
     }
 
@@ -85,13 +90,17 @@ impl Witness {
     }
 }
 
-/// Says how a NAT maps that two addresses see this client behind.
-fn compare(one: Option<SocketAddr>, other: Option<SocketAddr>) -> Option<Mapping> {
+/// Says how a NAT maps that two places, or two ports of one address, see this client behind. RFC 5780, 4.3
+fn compare(one: Option<SocketAddr>, other: Option<SocketAddr>, is_one_address: bool) -> Option<Mapping> {
     let (one, other) = (one?, other?);
     if one.is_ipv4() != other.is_ipv4() {
         return None;
     }
-    Some(if one == other { Mapping::Independent } else { Mapping::Dependent })
+    Some(match (one == other, is_one_address) {
+        (true, false) => Mapping::Independent,
+        (true, true) => Mapping::PortIndependent,
+        (false, _) => Mapping::Dependent,
+    })
 }
 
 /// Writes the message that tells the other peer.
@@ -99,6 +108,7 @@ pub(super) fn write(mapping: Mapping) -> Vec<u8> {
     let number = match mapping {
         Mapping::Independent => 1,
         Mapping::Dependent => 2,
+        Mapping::PortIndependent => 3,
     };
     [&OWN_MARK[..], &[MAPPING_MARK, number]].concat()
 }
@@ -108,6 +118,7 @@ pub(super) fn read(message: &[u8]) -> Option<Mapping> {
     match message.strip_prefix(&OWN_MARK)? {
         [MAPPING_MARK, 1] => Some(Mapping::Independent),
         [MAPPING_MARK, 2] => Some(Mapping::Dependent),
+        [MAPPING_MARK, 3] => Some(Mapping::PortIndependent),
         _ => None,
     }
 }
@@ -117,7 +128,7 @@ mod tests {
     use super::*;
 
     fn seen(by_witness: &str, by_server: &str) -> Option<Mapping> {
-        compare(by_witness.parse().ok(), by_server.parse().ok())
+        compare(by_witness.parse().ok(), by_server.parse().ok(), false)
     }
 
     #[test]
@@ -130,11 +141,18 @@ mod tests {
     }
 
     #[test]
+    fn port_that_two_ports_of_one_address_see_may_be_another_for_another_address() {
+        let [one, other] = ["192.0.2.1:7", "192.0.2.1:8"].map(|address| address.parse().ok());
+        assert_eq!(compare(one, one, true), Some(Mapping::PortIndependent));
+        assert_eq!(compare(one, other, true), Some(Mapping::Dependent));
+    }
+
+    #[test]
     fn what_is_written_is_read_and_nothing_else() {
-        for mapping in [Mapping::Independent, Mapping::Dependent] {
+        for mapping in [Mapping::Independent, Mapping::Dependent, Mapping::PortIndependent] {
             assert_eq!(read(&write(mapping)), Some(mapping));
         }
-        for other in [&b"\0RT\x02"[..], b"\0RT\x02\x03", b"\0RT\x02\x01\x01", b"\0RT\x01\x01", b"x"] {
+        for other in [&b"\0RT\x02"[..], b"\0RT\x02\x04", b"\0RT\x02\x01\x01", b"\0RT\x01\x01", b"x"] {
             assert_eq!(read(other), None);
         }
     }

@@ -36,6 +36,7 @@ fn turned(forecast: Forecast) -> Forecast {
         }
         Forecast::RelayNeeded(Why::PortUnknown(side)) => Forecast::RelayNeeded(Why::PortUnknown(turn(side))),
         Forecast::Direct
+        | Forecast::DirectUnlessMappedByAddress
         | Forecast::OnLocalNetwork
         | Forecast::RelayNeeded(Why::NoCommonFamily | Why::BothPortsUnknown) => forecast,
     }
@@ -53,9 +54,10 @@ fn steady_ports_meet_whatever_is_filtered() {
 
 #[test]
 fn port_that_varies_meets_only_who_lets_unknown_ports_in() {
-    for varying in [M::AddressDependent, M::AddressAndPortDependent] {
+    for varying in [M::AddressDependent, M::Dependent, M::AddressAndPortDependent] {
         for (filtering, expected) in [
             (F::EndpointIndependent, Forecast::Direct),
+            (F::PortIndependent, Forecast::DirectIfStarts(Side::Other)),
             (F::AddressDependent, Forecast::DirectIfStarts(Side::Other)),
             (F::AddressAndPortDependent, Forecast::RelayNeeded(Why::PortUnknown(Side::This))),
         ] {
@@ -76,6 +78,23 @@ fn what_is_not_known_is_not_forecast() {
     assert_eq!(forecast(this, known), Forecast::Direct);
     let varying = seen(THERE, M::AddressAndPortDependent, F::AddressAndPortDependent);
     assert_eq!(forecast(this, varying), Forecast::Unknown(Side::This));
+}
+
+#[test]
+fn ports_of_one_address_leave_open_whether_a_nat_maps_by_address() {
+    let perhaps = seen(HERE, M::PortIndependent, F::AddressAndPortDependent);
+    let perhaps_there = seen(THERE, M::PortIndependent, F::AddressAndPortDependent);
+    let steady = seen(THERE, M::EndpointIndependent, F::AddressAndPortDependent);
+    assert_eq!(forecast(perhaps, steady), Forecast::DirectUnlessMappedByAddress);
+    assert_eq!(forecast(perhaps, perhaps_there), Forecast::DirectUnlessMappedByAddress);
+    let varying = seen(THERE, M::AddressAndPortDependent, F::AddressAndPortDependent);
+    assert_eq!(forecast(perhaps, varying), Forecast::RelayNeeded(Why::PortUnknown(Side::Other)));
+    for open in [F::EndpointIndependent, F::PortIndependent, F::AddressDependent] {
+        let perhaps = Behaviour { filtering: Some(open), ..perhaps };
+        assert_eq!(forecast(perhaps, varying), Forecast::Unknown(Side::This));
+    }
+    let hairpin = Behaviour { hairpin: Some(true), ..perhaps };
+    assert_eq!(forecast(hairpin, hairpin), Forecast::DirectUnlessMappedByAddress);
 }
 
 #[test]
@@ -115,10 +134,12 @@ fn mapping_is_judged_by_what_places_that_differ_have_seen() {
         ("", None),
         ("192.0.2.1:1=5", None),
         ("192.0.2.1:1=5 192.0.2.1:1=5", None),
-        ("192.0.2.1:1=5 192.0.2.1:2=5", Some(M::EndpointIndependent)),
+        ("192.0.2.1:1=5 192.0.2.1:2=5", Some(M::PortIndependent)),
         ("192.0.2.1:1=5 192.0.2.1:2=6", Some(M::AddressAndPortDependent)),
         ("192.0.2.1:1=5 192.0.2.2:1=5", Some(M::EndpointIndependent)),
-        ("192.0.2.1:1=5 192.0.2.2:1=6", Some(M::AddressDependent)),
+        ("192.0.2.1:1=5 192.0.2.2:1=6", Some(M::Dependent)),
+        ("192.0.2.1:1=5 192.0.2.2:2=6", Some(M::Dependent)),
+        ("192.0.2.1:1=5 192.0.2.1:2=5 192.0.2.2:1=5", Some(M::EndpointIndependent)),
         ("192.0.2.1:1=5 192.0.2.1:2=5 192.0.2.2:1=6 192.0.2.2:2=6", Some(M::AddressDependent)),
         ("192.0.2.1:1=5 192.0.2.1:2=5 192.0.2.2:1=6 192.0.2.2:2=7", Some(M::AddressAndPortDependent)),
     ] {
@@ -139,6 +160,12 @@ fn verdict_is_read_as_it_is_written_and_nothing_else_is() {
             keeps_port: false,
             ..this
         }),
+        Verdict::Seen(Behaviour {
+            mapping: Some(M::PortIndependent),
+            filtering: Some(F::PortIndependent),
+            ..this
+        }),
+        Verdict::Seen(Behaviour { mapping: Some(M::Dependent), ..this }),
     ];
     for verdict in all {
         assert_eq!(verdict.to_string().parse(), Ok(verdict));
@@ -154,7 +181,7 @@ fn verdict_is_read_as_it_is_written_and_nothing_else_is() {
         &text[..text.len() - 1],
         &format!("{text}/yes"),
         &text.replacen("yes", "unknown", 1),
-        &text.replace("address-dependent", "dependent"),
+        &text.replace("address-dependent", "steady"),
         &text.replace("198", "1980"),
     ] {
         assert_eq!(wrong.parse::<Verdict>(), Err(NoVerdict), "{wrong}");

@@ -8,7 +8,7 @@ use roundtable_proto::wire::{ErrorCode, PeerId};
 use serde_json::json;
 
 use super::sheet::{Fault, Finding};
-use crate::client::{ClientError, Outcome};
+use crate::client::{ClientError, Outcome, Progress, Transfer};
 use crate::probe::failure::Failure;
 use crate::probe::identity::Sealing;
 use crate::probe::report::{millis, shown};
@@ -23,6 +23,36 @@ pub(super) struct Callee {
 /// What to do where nobody answers.
 const LOOK_THERE: &str = "look at the other side's program; if that has answered, something on its way swallows the answer: have \
                           doctor run there";
+
+/// Why some of a train's datagrams come, and others however often they are repeated do not.
+const LONG_VANISH: &str =
+    "long datagrams vanish on the way (an MTU black hole), on this side or on the other, or too much is lost";
+/// What to do then.
+const WHICH_SIDE: &str =
+    "have doctor run here and there: its steps udp and mtu tell on which side, and what to do";
+
+/// How much of an offer or answer has come, where its time is over and it is not all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::probe) struct Part {
+    pub(in crate::probe) there: usize,
+    pub(in crate::probe) of: usize,
+}
+
+impl Part {
+    /// None where nothing has come, or all, or something else than time has ended the call.
+    pub(in crate::probe) fn of(
+        transfer: Transfer,
+        error: ClientError,
+        progress: Option<Progress>,
+    ) -> Option<Self> {
+        let is_late = [FailReason::Timeout, FailReason::NoAnswer]
+            .into_iter()
+            .any(|reason| error == ClientError::Failed(reason));
+        let Progress { fragments: there, of_fragments: of, .. } =
+            progress.filter(|progress| is_late && progress.transfer == transfer)?;
+        (1..of).contains(&there).then_some(Self { there, of })
+    }
+}
 
 /// What became of a second offer that was not sealed, where nobody answered the sealed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +83,22 @@ impl Callee {
         Finding::ok("offer", text).with(json!({ "took_ms": millis(took), "sealed": sealing.is_sealed() }))
     }
 
-    /// It has not.
-    pub(super) fn has_it_not(&self, error: ClientError) -> Finding {
+    /// It has not; what of it has come there says more.
+    pub(super) fn has_it_not(&self, error: ClientError, progress: Option<Progress>) -> Finding {
         let (peer, server) = (self.peer, &self.server);
         let ended_by = |reason| error == ClientError::Failed(reason);
+        if let Some(Part { there, of }) = Part::of(Transfer::Offer, error, progress) {
+            return Finding::failed(
+                "offer",
+                Fault::Call,
+                format!(
+                    "{peer} is registered at {server} and acknowledges what comes, but of the offer only {there} of {of} \
+                     fragments have come there: {LONG_VANISH}"
+                ),
+                WHICH_SIDE,
+            )
+            .with(json!({ "fragments": there, "of_fragments": of }));
+        }
         if ended_by(FailReason::Refused(ErrorCode::PeerUnknown)) {
             return Finding::failed(
                 "peer",
@@ -81,6 +123,20 @@ impl Callee {
             );
         }
         self.failed("offer", error)
+    }
+
+    /// Of its answer no more than this has come.
+    pub(super) fn has_answered_in_part(&self, Part { there, of }: Part) -> Finding {
+        Finding::failed(
+            "answer",
+            Fault::Call,
+            format!(
+                "{} has answered, but only {there} of {of} fragments of its answer have come here: {LONG_VANISH}",
+                self.peer
+            ),
+            WHICH_SIDE,
+        )
+        .with(json!({ "fragments": there, "of_fragments": of }))
     }
 
     /// The call has its outcome.
@@ -206,7 +262,7 @@ mod tests {
     fn what_is_the_servers_fault_or_was_not_tried_is_not_blamed_on_the_peer() {
         let peer = PeerId::plain([2; 16]).unwrap();
         let of = |sealing| Callee { peer, server: "192.0.2.1".to_owned(), sealing };
-        let silent = of(Sealing::BothPlain).has_it_not(ClientError::Failed(FailReason::ServerSilent));
+        let silent = of(Sealing::BothPlain).has_it_not(ClientError::Failed(FailReason::ServerSilent), None);
         assert_eq!((silent.step, silent.text.ends_with(": the server is silent")), ("offer", true));
         let timeout = Outcome::Failed(FailReason::Timeout);
         let untried = of(Sealing::Sealed).outcome(&timeout, Duration::ZERO, Unsealed::NotTried);

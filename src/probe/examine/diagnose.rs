@@ -1,5 +1,6 @@
 //! `roundtable-probe diagnose`: follows one call hop by hop, and says which hop it does not get beyond.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -7,29 +8,33 @@ use bytes::Bytes;
 use roundtable_proto::client::FailReason;
 use roundtable_proto::identity::Identity;
 use roundtable_proto::nat::Verdict;
-use roundtable_proto::wire::PeerId;
+use roundtable_proto::wire::{FRAGMENT, PeerId};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::addresses::Addresses;
-use super::callee::{Callee, Unsealed};
+use super::callee::{Callee, Part, Unsealed};
 use super::path::{self, Known};
 use super::sheet::{Fault, Finding, Sheet};
 use super::{doctor, nat, reach};
-use crate::client::{Call, Client, ClientError, Options, Outcome, Registration};
+use crate::client::{Call, Client, ClientError, Options, Outcome, Registration, Transfer};
 use crate::nat::second_place;
 use crate::probe::arguments::Diagnose;
 use crate::probe::failure::Failure;
 use crate::probe::identity::{self, Peer, Sealing};
 use crate::probe::report::{Report, millis, shown};
 use crate::probe::{session, target};
+use crate::seed;
 
 /// For the registration.
 const REGISTRATION: Duration = Duration::from_secs(5);
 /// For finding out how this side's NAT behaves.
 const EXAMINATION: Duration = Duration::from_secs(6);
-/// What is offered unless a file is named.
+/// What an offer begins with unless a file is named.
 const OFFER: &[u8] = b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=roundtable-probe diagnose\r\nt=0 0\r\n";
+/// It is at least so long, as real ones are: datagrams of full length, and where it is not sealed a short one at the end,
+/// which comes where the long ones vanish.
+const OFFER_BYTES: usize = 3 * FRAGMENT + 64;
 /// Beyond the server's own timeout: its notice comes first.
 const MARGIN: Duration = Duration::from_secs(4);
 
@@ -38,7 +43,7 @@ pub(in crate::probe) async fn run(report: &Report, diagnose: Diagnose) -> Result
     let servers = servers(&peer, diagnose.server.as_deref())?;
     let offer = match &diagnose.offer {
         Some(path) => target::blob(path)?,
-        None => Bytes::from_static(OFFER),
+        None => padded_offer().map_err(Failure::System)?,
     };
     let own = identity::own(report, diagnose.id, diagnose.key.as_deref())?;
     let witness = match &diagnose.witness {
@@ -54,6 +59,16 @@ pub(in crate::probe) async fn run(report: &Report, diagnose: Diagnose) -> Result
         drop(timeout(Duration::from_millis(500), hop.client.unregister()).await);
     }
     sheet.conclude("the two can talk: nothing stops a call")
+}
+
+/// A description with attributes that sealing cannot pack to nothing, and that nobody heeds.
+fn padded_offer() -> io::Result<Bytes> {
+    let mut offer = OFFER.to_vec();
+    while offer.len() < OFFER_BYTES {
+        let padding: String = seed::draw()?.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        offer.extend(format!("a=x-padding:{padding}\r\n").into_bytes());
+    }
+    Ok(offer.into())
 }
 
 /// Where the peer is to be found: as the user says, or as its address does.
@@ -179,13 +194,18 @@ impl Hop {
         let in_time = ClientError::Failed(FailReason::NoAnswer);
         match timeout(self.patience, call.delivered()).await.unwrap_or(Err(in_time)) {
             Ok(()) => sheet.note(callee.has_it(offer.len(), start.elapsed())),
-            Err(error) => return sheet.note(callee.has_it_not(error)),
+            Err(error) => return sheet.note(callee.has_it_not(error, call.progress().now())),
         }
         let outcome = match timeout(self.patience, call.outcome()).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Outcome::Failed(FailReason::NoAnswer),
         };
         let took = start.elapsed();
+        if let Outcome::Failed(reason) = outcome
+            && let Some(part) = Part::of(Transfer::Answer, ClientError::Failed(reason), call.progress().now())
+        {
+            return sheet.note(callee.has_answered_in_part(part));
+        }
         let unsealed = if callee.may_not_open_it(&outcome) {
             self.ring_unsealed(offer).await
         } else {

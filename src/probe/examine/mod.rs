@@ -19,5 +19,6 @@ mod reach;
 mod sheet;
 mod visitor;
 
+pub(super) use callee::Part;
 pub(super) use diagnose::run as diagnose;
 pub(super) use doctor::run as doctor;

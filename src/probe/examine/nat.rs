@@ -34,17 +34,27 @@ pub(super) fn judge(behaviour: Option<&Behaviour>) -> Finding {
         "filtering": behaviour.filtering.map(|filtering| filtering.to_string()),
     });
     let finding = match behaviour.mapping {
-        None => Finding::ok("nat", "how the NAT maps is not known: the server has no second port (altport)"),
+        None => Finding::ok(
+            "nat",
+            "how the NAT maps is not known: no second port of the server answers (altport)",
+        ),
         Some(Mapping::EndpointIndependent) => Finding::ok(
             "nat",
             "all destinations see the same port: direct paths come about, unless it is otherwise on the other side",
         ),
-        Some(Mapping::AddressDependent | Mapping::AddressAndPortDependent) => Finding::warning(
+        Some(Mapping::PortIndependent) => Finding::ok(
             "nat",
-            "each destination sees another port (symmetric NAT): to peers behind such a NAT, or one that filters by port, no \
-             direct path comes about",
-            "these calls need a relay (TURN); roundtable-probe nat SERVER --with VERDICT forecasts a pair",
+            "both ports of the server see the same port: direct paths come about, unless the NAT shows each address another \
+             one, which a server with one address cannot tell (altaddress), or it is otherwise on the other side",
         ),
+        Some(Mapping::AddressDependent | Mapping::Dependent | Mapping::AddressAndPortDependent) => {
+            Finding::warning(
+                "nat",
+                "each destination sees another port (symmetric NAT): to peers behind such a NAT, or one that filters by port, no \
+             direct path comes about",
+                "these calls need a relay (TURN); roundtable-probe nat SERVER --with VERDICT forecasts a pair",
+            )
+        }
     };
     if behaviour.is_translated { finding.with(details) } else { Finding::ok("nat", "no NAT").with(details) }
 }

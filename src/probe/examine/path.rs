@@ -127,9 +127,20 @@ fn from_own(own: &Behaviour) -> Cause {
     let firewall = if own.elsewhere == Some(true) { "there" } else { "on either side" };
     match (own.mapping, own.filtering) {
         (None, _) => unknown(),
-        (Some(Mapping::AddressDependent | Mapping::AddressAndPortDependent), _) => Cause::new(
-            "this side's NAT gives each destination another port, and the other side does not let in what it cannot foresee",
-            format!("use a TURN relay, or another network on this side; {ask}"),
+        (Some(Mapping::AddressDependent | Mapping::Dependent | Mapping::AddressAndPortDependent), _) => {
+            Cause::new(
+                "this side's NAT gives each destination another port, and the other side does not let in what it cannot foresee",
+                format!("use a TURN relay, or another network on this side; {ask}"),
+            )
+        }
+        (Some(Mapping::PortIndependent), _) => Cause::new(
+            format!(
+                "this side's NAT shows both ports of the server the same port, so that cannot be all: the other side's NAT \
+                 gives each destination another port, this one each address, or a firewall {firewall} stops UDP"
+            ),
+            format!(
+                "use a TURN relay; run it again with --witness HOST (any STUN server at another address); {ask}"
+            ),
         ),
         (Some(Mapping::EndpointIndependent), Some(Filtering::EndpointIndependent)) => Cause::new(
             "this side is open to everybody, so a firewall on the other side stops UDP to all but the server",
@@ -137,7 +148,10 @@ fn from_own(own: &Behaviour) -> Cause {
         ),
         (
             Some(Mapping::EndpointIndependent),
-            None | Some(Filtering::AddressDependent | Filtering::AddressAndPortDependent),
+            None
+            | Some(
+                Filtering::PortIndependent | Filtering::AddressDependent | Filtering::AddressAndPortDependent,
+            ),
         ) => {
             let seen = if own.is_translated {
                 "this side's NAT shows everybody the same port"
@@ -160,7 +174,7 @@ fn from_both(own: &Behaviour, other: &Verdict) -> Cause {
     match Verdict::Seen(*own).forecast(other) {
         Forecast::Direct | Forecast::DirectIfStarts(_) => blocked(),
         Forecast::OnLocalNetwork => same_nat(),
-        Forecast::Unknown(Side::This | Side::Other) => from_own(own),
+        Forecast::DirectUnlessMappedByAddress | Forecast::Unknown(Side::This | Side::Other) => from_own(own),
         Forecast::RelayNeeded(why) => {
             let side = match why {
                 Why::NoUdp(Side::This) | Why::UdpToServerOnly(Side::This) | Why::PortUnknown(Side::This) => {
@@ -235,6 +249,22 @@ mod tests {
         let elsewhere = "no/endpoint-independent/address-and-port-dependent/yes/unknown/yes";
         assert!(text(elsewhere, None).starts_with("this side has no NAT, so that cannot be all"));
         assert!(text(elsewhere, None).ends_with("or a firewall there stops UDP"));
+    }
+
+    #[test]
+    fn what_two_ports_of_one_address_leave_open_is_left_open() {
+        let perhaps = "yes/port-independent/address-and-port-dependent/yes/no/unknown";
+        let other = "nat1/203.0.113.1/yes/endpoint-independent/address-and-port-dependent/yes/no/unknown";
+        for other in [None, Some(other), Some("nat1/203.0.113.1/yes/unknown/unknown/yes/no/unknown")] {
+            let text = text(perhaps, other);
+            assert!(
+                text.contains("gives each destination another port, this one each address, or a firewall"),
+                "{text}"
+            );
+        }
+        let symmetric =
+            "nat1/203.0.113.1/yes/address-and-port-dependent/address-and-port-dependent/no/no/unknown";
+        assert!(text(perhaps, Some(symmetric)).starts_with("the other side's NAT shows each destination"));
     }
 
     #[test]

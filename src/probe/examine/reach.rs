@@ -153,9 +153,13 @@ fn judge_error(server: SocketAddr, error: &io::Error) -> Finding {
         Finding::failed(
             "udp",
             Fault::Silence,
-            format!("{} says that nothing listens on UDP {port} (ICMP port unreachable)", server.ip()),
             format!(
-                "start the server there, or name its port (ss -lun shows it there): {port} is wrong if it runs"
+                "nothing listens on UDP {port} of {}, or a firewall rejects it (ICMP port unreachable)",
+                server.ip()
+            ),
+            format!(
+                "start the server there, or name its port (ss -lun shows it there); if it listens on {port}, let firewalls pass \
+                 UDP {port}, and a router before it forward it"
             ),
         )
     } else if error.kind() == io::ErrorKind::NetworkUnreachable
@@ -197,7 +201,10 @@ fn judge_silence(server: SocketAddr, silence: Option<&Silence>) -> Finding {
     let Some(silence) = silence else {
         return Finding::failed("udp", Fault::Silence, text, "try again");
     };
-    let open = format!("open UDP {port} in both directions, at this network's firewall and at the server's");
+    let open = format!(
+        "open UDP {port} in both directions, at this network's firewall and at the server's, where a router before it has to \
+         forward it"
+    );
     match (&silence.hops, silence.has_tcp) {
         (Some(Hops { udp: 0, all: Some(all) }), _) => Finding::failed(
             "udp",

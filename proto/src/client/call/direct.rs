@@ -105,15 +105,24 @@ impl Call {
         if self.is_peer_silent() {
             return FailReason::PeerGone;
         }
-        match (cx.witness.mapping(), self.peer_mapping) {
-            (Some(Mapping::Dependent), Some(Mapping::Dependent)) => FailReason::BothSymmetric,
-            (Some(Mapping::Dependent), Some(Mapping::Independent)) => FailReason::SymmetricHere,
-            (Some(Mapping::Independent), Some(Mapping::Dependent)) => FailReason::SymmetricThere,
-            (Some(Mapping::Independent), Some(Mapping::Independent)) if self.punch.is_of_one_network() => {
+        let (Some(own), Some(peers)) = (cx.witness.mapping(), self.peer_mapping) else {
+            return FailReason::NoPath;
+        };
+        match (own, peers) {
+            (Mapping::Dependent, Mapping::Dependent) => FailReason::BothSymmetric,
+            (Mapping::Dependent, Mapping::Independent | Mapping::PortIndependent) => {
+                FailReason::SymmetricHere
+            }
+            (Mapping::Independent | Mapping::PortIndependent, Mapping::Dependent) => {
+                FailReason::SymmetricThere
+            }
+            (Mapping::Independent, Mapping::Independent) if self.punch.is_of_one_network() => {
                 FailReason::SameNat
             }
-            (Some(Mapping::Independent), Some(Mapping::Independent)) => FailReason::UdpBlocked,
-            (None, _) | (_, None) => FailReason::NoPath,
+            (Mapping::Independent, Mapping::Independent) => FailReason::UdpBlocked,
+            // Either NAT may give each address another port.
+            (Mapping::PortIndependent, Mapping::Independent | Mapping::PortIndependent)
+            | (Mapping::Independent, Mapping::PortIndependent) => FailReason::NoPath,
         }
     }
 

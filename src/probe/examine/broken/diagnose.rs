@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use roundtable_proto::Instant;
 use roundtable_proto::client;
-use roundtable_proto::vnet::{Arrival, Behaviour, INTERNET, Link, SERVER_V4, SERVER_V6, UNIX_TIME};
-use roundtable_proto::wire::{self, ErrorCode, Frame, HEADER, Kind};
+use roundtable_proto::vnet::{
+    Arrival, Behaviour, Dependence, INTERNET, Link, SERVER_V4, SERVER_V6, UNIX_TIME,
+};
+use roundtable_proto::wire::{self, ErrorCode, FRAGMENT, Frame, HEADER, Kind};
 
 use super::rig::{Home, Place, home, home_in, ipv6, keyed, plain, secs};
 use super::two::{Knows, Two};
@@ -63,6 +65,18 @@ fn symmetric_nat_on_one_side() {
     found("symmetric_nat_on_the_other_side_of_a_call", [CONE, SYMMETRIC], knows);
     let knows = Knows { peer_asks: false, ..knows };
     found("symmetric_nat_on_the_other_side_that_says_nothing", [CONE, SYMMETRIC], knows);
+}
+
+/// The second port of the server's one address does not tell them from cones.
+#[test]
+fn nats_that_map_by_address_on_both_sides() {
+    let by_address = Behaviour {
+        mapping: Dependence::AddressDependent,
+        port_preservation: false,
+        ..Behaviour::port_restricted()
+    };
+    let knows = Knows { own: true, peer_asks: true, other: None };
+    found("nats_that_map_by_address_on_both_sides", [by_address; 2], knows);
 }
 
 /// Two homes of one carrier, whose NAT does not turn packets round.
@@ -125,6 +139,24 @@ fn peer_that_has_gone_without_a_word() {
     two.unplug();
     two.diagnose(plain(1));
     two.place.assert_found("peer_that_has_gone_without_a_word");
+}
+
+/// Offer and answer have several fragments, of which the last, which is short, passes.
+fn long_ones_lost(name: &str, shorten: impl FnOnce(&mut Link)) {
+    let mut two = Two::new([CONE, CONE], Knows::default());
+    two.offered = vec![b'.'; 2 * FRAGMENT + 100];
+    let host = two.place.world.host(two.bob.unwrap());
+    let mut link = two.place.world.network().link(host);
+    shorten(&mut link);
+    two.place.world.network_mut().set_link(host, link);
+    two.diagnose(plain(1));
+    two.place.assert_found(name);
+}
+
+#[test]
+fn mtu_black_hole_at_the_peer() {
+    long_ones_lost("mtu_black_hole_before_the_peer", |link| link.down.mtu = 1100);
+    long_ones_lost("mtu_black_hole_behind_the_peer", |link| link.up.mtu = 1100);
 }
 
 #[test]

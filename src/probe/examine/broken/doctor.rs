@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use roundtable_proto::server::{Config, Limits};
-use roundtable_proto::vnet::{Behaviour, INTERNET, Link, SERVER_V4};
+use roundtable_proto::vnet::{Behaviour, Dependence, INTERNET, Link, SERVER_V4};
 
 use super::rig::{Place, config, home, ipv6, keyed, plain, secs};
 use crate::client::Registration;
@@ -128,10 +128,15 @@ fn mtu_black_hole_at_1100_on_the_way_back() {
 }
 
 #[test]
-fn symmetric_nat_on_this_side_and_one_that_is_none() {
+fn symmetric_nat_on_this_side_and_ones_that_two_ports_do_not_tell_apart() {
+    let cone = Behaviour::port_restricted();
     for (name, behaviour) in [
         ("symmetric_nat_on_this_side", Behaviour::symmetric()),
-        ("cone_on_this_side", Behaviour::port_restricted()),
+        ("cone_or_nat_that_maps_by_address_on_this_side", cone),
+        (
+            "cone_or_nat_that_maps_by_address_on_this_side",
+            Behaviour { mapping: Dependence::AddressDependent, ..cone },
+        ),
     ] {
         let mut place = Place::with(Config::default(), behaviour);
         place.world.open_second_port();

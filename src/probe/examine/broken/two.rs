@@ -10,8 +10,8 @@ use roundtable_proto::vnet::{Behaviour, Seat};
 use roundtable_proto::wire::{OfferId, PeerId};
 
 use super::rig::{Home, Place, SECOND, config, home, plain, secs};
-use crate::client::{Answer, ClientError, Outcome, PunchedPath, Registration};
-use crate::probe::examine::callee::{Callee, Unsealed};
+use crate::client::{Answer, ClientError, Outcome, Progress, PunchedPath, Registration, Transfer};
+use crate::probe::examine::callee::{Callee, Part, Unsealed};
 use crate::probe::examine::path::{self, Known};
 use crate::probe::identity::Sealing;
 
@@ -39,6 +39,10 @@ pub(super) struct Two {
     looked_at: usize,
     /// It goes without a word once it has answered.
     pub(super) goes: bool,
+    /// What it is offered, and answers with.
+    pub(super) offered: Vec<u8>,
+    /// How far the transfer has come that was under way last.
+    progress: Option<Progress>,
 }
 
 impl Two {
@@ -74,13 +78,23 @@ impl Two {
         change(&mut config);
         let bob = place.settle(there.host, 5000, config);
         place.world.run(secs(1));
-        Self { place, knows, peer, bob: Some(bob), looked_at: 0, goes: false }
+        Self {
+            place,
+            knows,
+            peer,
+            bob: Some(bob),
+            looked_at: 0,
+            goes: false,
+            offered: OFFER.to_vec(),
+            progress: None,
+        }
     }
 
     /// Nobody is there.
     pub(super) fn alone() -> Self {
         let place = Place::new();
-        Self { place, knows: Knows::default(), peer: plain(2), bob: None, looked_at: 0, goes: false }
+        let (knows, offered) = (Knows::default(), OFFER.to_vec());
+        Self { place, knows, peer: plain(2), bob: None, looked_at: 0, goes: false, offered, progress: None }
     }
 
     /// Calls from here, and follows what becomes of it.
@@ -96,11 +110,18 @@ impl Two {
         let offer = self.offer(alice);
         let took = |two: &Self| two.place.world.now().since(start);
         match self.wait(alice, delivered) {
-            Ok(()) => self.place.note(&callee.has_it(OFFER.len(), took(self))),
-            Err(error) => return self.place.note(&callee.has_it_not(error)),
+            Ok(()) => self.place.note(&callee.has_it(self.offered.len(), took(self))),
+            Err(error) => {
+                return self.place.note(&callee.has_it_not(error, self.progress));
+            }
         }
         let outcome = self.wait(alice, outcome);
         let took = took(self);
+        if let Outcome::Failed(reason) = outcome
+            && let Some(part) = Part::of(Transfer::Answer, ClientError::Failed(reason), self.progress)
+        {
+            return self.place.note(&callee.has_answered_in_part(part));
+        }
         let unsealed =
             if callee.may_not_open_it(&outcome) { self.ring_unsealed() } else { Unsealed::NotTried };
         self.place.note(&callee.outcome(&outcome, took, unsealed));
@@ -121,8 +142,8 @@ impl Two {
     }
 
     fn offer(&mut self, from: Seat) -> OfferId {
-        let peer = self.peer;
-        self.place.world.command(from, |client, now| client.offer(now, peer, OFFER.to_vec())).unwrap()
+        let (peer, offer) = (self.peer, self.offered.to_vec());
+        self.place.world.command(from, |client, now| client.offer(now, peer, offer)).unwrap()
     }
 
     fn ring_unsealed(&mut self) -> Unsealed {
@@ -153,6 +174,8 @@ impl Two {
             if let Some(told) = events.iter().find_map(|(_, event)| told(event)) {
                 return told;
             }
+            let polled = self.place.world.command(seat, |client, _| client.poll_progress());
+            self.progress = polled.map(|(_, progress)| progress).or(self.progress);
             assert!(self.place.world.step(until), "{}", self.place.world.whereabouts());
             self.answer();
         }

@@ -8,6 +8,7 @@ mod call;
 mod hops;
 mod hosts;
 mod latest;
+mod standing;
 mod task;
 
 use std::fmt;
@@ -96,6 +97,8 @@ pub enum Registration {
         timeout: Duration,
         /// Bytes of the largest blob that the server relays.
         maxblob: u32,
+        /// The session is the one of before: it was renewed, or has moved.
+        resumed: bool,
     },
     /// The server refuses it.
     Refused {

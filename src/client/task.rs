@@ -343,16 +343,17 @@ impl Task {
     }
 
     fn deliver(&mut self, event: Event) {
+        // Copied out first: the borrow would lock the channel against its own sender.
+        let standing = *self.registration.borrow();
+        if let Some(standing) = standing.after(&event) {
+            self.registration.send_replace(standing);
+        }
         match event {
-            Event::Registered { observed, timeout, maxblob, .. } => {
-                self.note_registered(observed, timeout, maxblob);
-            }
-            Event::AddressChanged { observed } => self.note_address(observed),
-            Event::RegistrationFailed { code, detail, retry_after } => {
-                self.registration.send_replace(Registration::Refused { code, detail, retry_after });
-            }
+            Event::Registered { .. }
+            | Event::AddressChanged { .. }
+            | Event::RegistrationFailed { .. }
+            | Event::Unregistered => {}
             Event::ServerSilent => self.note_silence(),
-            Event::Unregistered => drop(self.registration.send_replace(Registration::Unregistered)),
             Event::Pong { round_trip, observed } => {
                 if let Some(observed) = observed.socket_addr() {
                     self.answer_pings(Ok(Pong { round_trip, observed }));
@@ -389,25 +390,8 @@ impl Task {
         }
     }
 
-    fn note_registered(&self, observed: Address, timeout: Duration, maxblob: u32) {
-        if let Some(observed) = observed.socket_addr() {
-            self.registration.send_replace(Registration::Registered { observed, timeout, maxblob });
-        }
-    }
-
-    fn note_address(&self, address: Address) {
-        // Copied out first: the borrow would lock the channel against its own sender.
-        let standing = *self.registration.borrow();
-        if let (Some(observed), Registration::Registered { timeout, maxblob, .. }) =
-            (address.socket_addr(), standing)
-        {
-            self.registration.send_replace(Registration::Registered { observed, timeout, maxblob });
-        }
-    }
-
     /// Nobody answered a PING, or a request of the registration.
     fn note_silence(&mut self) {
-        self.registration.send_replace(Registration::ServerSilent);
         if !self.pings.is_empty() {
             self.answer_pings(Err(FailReason::ServerSilent));
             // The registration may think that it stands: it asks, so that it says so once the server is back.

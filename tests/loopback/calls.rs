@@ -12,7 +12,8 @@ async fn registered_peer_knows_its_address_and_the_servers_terms() {
     let (server, stats) = serve(&local());
     let peer = Peer::join(server, 1).await;
     assert_eq!(peer.observed.port(), peer.client.local_addr().port());
-    let Registration::Registered { observed, timeout, maxblob } = peer.client.registration() else {
+    let Registration::Registered { observed, timeout, maxblob, resumed: false } = peer.client.registration()
+    else {
         panic!("{:?}", peer.client.registration());
     };
     assert_eq!((observed, timeout.as_secs(), maxblob as usize), (peer.observed, 30, BLOB_MAX));

@@ -48,7 +48,10 @@ fn listener_whose_place_another_had_taken_says_so() {
     let words = [address, "--key", key.to_str().unwrap()];
     let mut first = listen(&words);
     done(run(&[&["register"], &words[..]].concat()));
-    first.line_with("registered again, seen at ");
+    let again = first.line_with("registered again, seen at ");
+    assert!(again.ends_with(
+        ": the server was started anew, or another client of this identifier had taken its place"
+    ));
     first.signal("INT");
     done(first.wait());
     server.stop();

@@ -178,12 +178,9 @@ impl Place {
         self.world.run_until(wait, is_registered);
         let (mut state, mut refusals) = (Registration::Asking, Vec::new());
         for (_, event) in self.world.events(seat) {
-            if let Event::Registered { observed, timeout, maxblob, .. } = *event {
-                let observed = observed.socket_addr().unwrap();
-                state = Registration::Registered { observed, timeout, maxblob };
-            } else if let Event::RegistrationFailed { code, detail, retry_after } = *event {
+            state = state.after(event).unwrap_or(state);
+            if let Event::RegistrationFailed { code, .. } = *event {
                 refusals.push(code);
-                state = Registration::Refused { code, detail, retry_after };
             }
         }
         (seat, state, refusals)

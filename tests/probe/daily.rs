@@ -77,6 +77,25 @@ fn contact_is_called_by_its_name() {
 }
 
 #[test]
+fn diagnose_offers_no_more_than_the_server_relays() {
+    let server = Rendezvous::start(0, "maxblob: 1024\n");
+    let address = &server.address.to_string();
+    let place = tempfile::tempdir().unwrap();
+    let key = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let plain = listen(&[address, "--id", BOB, "--count", "1", "--follow", "1"]);
+    let text = done(run(&["diagnose", "--server", address, "--peer", BOB]));
+    assert!(text.contains("acknowledged all of an offer of 1001 bytes, not sealed"), "{text}");
+    done(plain.wait());
+
+    let shown = done(run(&["id", "--key", &key("bob"), address]));
+    let keyed = listen(&[address, "--key", &key("bob"), "--count", "1", "--follow", "1"]);
+    let text = done(run(&["diagnose", "--peer", shown.lines().last().unwrap(), "--key", &key("alice")]));
+    assert!(text.contains("acknowledged all of an offer of 845 bytes, sealed"), "{text}");
+    done(keyed.wait());
+    server.stop();
+}
+
+#[test]
 fn listener_says_the_name_of_a_contact_that_has_a_key() {
     let server = Rendezvous::start(0, "");
     let address = &server.address.to_string();

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use roundtable_proto::client::FailReason;
 use roundtable_proto::identity::Identity;
 use roundtable_proto::nat::Verdict;
-use roundtable_proto::wire::{FRAGMENT, PeerId};
+use roundtable_proto::seal;
+use roundtable_proto::wire::{BLOB_MAX, BlobKind, FRAGMENT, PeerId};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
@@ -32,8 +33,8 @@ const REGISTRATION: Duration = Duration::from_secs(5);
 const EXAMINATION: Duration = Duration::from_secs(6);
 /// What an offer begins with unless a file is named.
 const OFFER: &[u8] = b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=roundtable-probe diagnose\r\nt=0 0\r\n";
-/// It is at least so long, as real ones are: datagrams of full length, and where it is not sealed a short one at the end,
-/// which comes where the long ones vanish.
+/// It is about so long where the server relays as much, as real ones are: datagrams of full length, and where it is not sealed a
+/// short one at the end, which comes where the long ones vanish.
 const OFFER_BYTES: usize = 3 * FRAGMENT + 64;
 /// Beyond the server's own timeout: its notice comes first.
 const MARGIN: Duration = Duration::from_secs(4);
@@ -42,8 +43,8 @@ pub(in crate::probe) async fn run(report: &Report, diagnose: Diagnose) -> Result
     let peer = Peer::read(&diagnose.peer)?;
     let servers = servers(&peer, diagnose.server.as_deref())?;
     let offer = match &diagnose.offer {
-        Some(path) => target::blob(path)?,
-        None => padded_offer().map_err(Failure::System)?,
+        Some(path) => Some(target::blob(path)?),
+        None => None,
     };
     let own = identity::own(report, diagnose.id, diagnose.key.as_deref())?;
     let witness = match &diagnose.witness {
@@ -55,18 +56,26 @@ pub(in crate::probe) async fn run(report: &Report, diagnose: Diagnose) -> Result
     sheet.note(address(peer, &servers));
     let asked = Asked { own, peer, witness, other: diagnose.with };
     if let Some(hop) = register(&sheet, &servers, &asked).await {
+        let offer = match offer {
+            Some(offer) => offer,
+            None => padded_offer(hop.blob_max).map_err(Failure::System)?,
+        };
         hop.call(&sheet, offer).await;
         drop(timeout(Duration::from_millis(500), hop.client.unregister()).await);
     }
     sheet.conclude("the two can talk: nothing stops a call")
 }
 
-/// A description with attributes that sealing cannot pack to nothing, and that nobody heeds.
-fn padded_offer() -> io::Result<Bytes> {
+/// A description of at most `blob_max` bytes, with attributes that sealing cannot pack to nothing, and that nobody heeds.
+fn padded_offer(blob_max: usize) -> io::Result<Bytes> {
     let mut offer = OFFER.to_vec();
     while offer.len() < OFFER_BYTES {
         let padding: String = seed::draw()?.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        offer.extend(format!("a=x-padding:{padding}\r\n").into_bytes());
+        let line = format!("a=x-padding:{padding}\r\n");
+        if offer.len() + line.len() > blob_max {
+            break;
+        }
+        offer.extend(line.into_bytes());
     }
     Ok(offer.into())
 }
@@ -106,6 +115,8 @@ struct Hop {
     other: Option<Verdict>,
     /// That an offer waits for its answer.
     patience: Duration,
+    /// Bytes of the largest description that the server relays, sealed where that is to be.
+    blob_max: usize,
 }
 
 /// Registers at the first server that answers and takes this client.
@@ -147,13 +158,17 @@ async fn register_at(sheet: &Sheet<'_>, server: &str, asked: &Asked) -> Result<H
     let own = asked.own.identifier();
     let text = format!("registered at {server} as {own}, seen at {observed}, after {}", shown(took));
     sheet.note(Finding::ok("registration", text).with(json!({ "took_ms": millis(took) })));
-    let mut patience = MARGIN;
-    if let Registration::Registered { timeout, .. } = client.registration() {
-        patience += timeout;
-    }
     let sealing = Sealing::between(own, asked.peer);
+    let (mut patience, mut blob_max) = (MARGIN, BLOB_MAX);
+    if let Registration::Registered { timeout, maxblob, .. } = client.registration() {
+        patience += timeout;
+        blob_max = blob_max.min(maxblob as usize);
+    }
+    if sealing.is_sealed() {
+        blob_max = blob_max.saturating_sub(seal::overhead(BlobKind::Offer));
+    }
     let callee = Callee { peer: asked.peer, server: server.to_owned(), sealing };
-    Ok(Hop { client, callee, at: reached, witness, other: asked.other, patience })
+    Ok(Hop { client, callee, at: reached, witness, other: asked.other, patience, blob_max })
 }
 
 /// Finds the first address of the server that answers.

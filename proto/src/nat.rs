@@ -152,6 +152,8 @@ impl Behaviour {
     fn port(&self) -> Option<Port> {
         self.mapping.map(|mapping| match mapping {
             Mapping::EndpointIndependent => Port::Steady,
+            // Without a NAT nothing is mapped by address.
+            Mapping::PortIndependent if !self.is_translated => Port::Steady,
             Mapping::PortIndependent => Port::PerhapsSteady,
             Mapping::AddressDependent | Mapping::Dependent | Mapping::AddressAndPortDependent => Port::Varies,
         })

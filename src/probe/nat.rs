@@ -59,6 +59,9 @@ fn sentences(behaviour: &Behaviour) -> Vec<String> {
         format!("seen as {public}, {seen} that {port} the port"),
         match mapping {
             None => "mapping unknown: no second port of the server answers (altport)".to_owned(),
+            Some(Mapping::PortIndependent) if !is_translated => {
+                format!("mapping {}: without a NAT everybody sees the same port", Mapping::PortIndependent)
+            }
             Some(mapping) => format!("mapping {mapping}: {}", explained(*mapping)),
         },
         match filtering {

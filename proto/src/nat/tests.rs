@@ -95,6 +95,10 @@ fn ports_of_one_address_leave_open_whether_a_nat_maps_by_address() {
     }
     let hairpin = Behaviour { hairpin: Some(true), ..perhaps };
     assert_eq!(forecast(hairpin, hairpin), Forecast::DirectUnlessMappedByAddress);
+    let without_nat = Behaviour { is_translated: false, hairpin: None, ..perhaps };
+    assert_eq!(forecast(without_nat, steady), Forecast::Direct);
+    let open = Behaviour { filtering: Some(F::PortIndependent), ..without_nat };
+    assert_eq!(forecast(open, varying), Forecast::DirectIfStarts(Side::This));
 }
 
 #[test]

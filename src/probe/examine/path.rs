@@ -116,16 +116,20 @@ fn from_verdicts(known: &Known) -> Cause {
     {
         return same_nat();
     }
-    from_own(&own)
+    from_own(
+        &own,
+        "for the other side's part, name here as --with VERDICT what roundtable-probe nat SERVER says there",
+    )
 }
 
-/// What this side's NAT does is known, and of the other's nothing.
-fn from_own(own: &Behaviour) -> Cause {
-    let ask =
-        "for the other side's part, name here as --with VERDICT what roundtable-probe nat SERVER says there";
-    // Only a witness tells that UDP passes to others than the server.
-    let firewall = if own.elsewhere == Some(true) { "there" } else { "on either side" };
-    match (own.mapping, own.filtering) {
+/// What this side's NAT does is known, and of the other's nothing; `ask` says how to learn that.
+fn from_own(own: &Behaviour, ask: &str) -> Cause {
+    let firewall = firewall(own);
+    let mapping = match own.mapping {
+        Some(Mapping::PortIndependent) if !own.is_translated => Some(Mapping::EndpointIndependent),
+        mapping => mapping,
+    };
+    match (mapping, own.filtering) {
         (None, _) => unknown(),
         (Some(Mapping::AddressDependent | Mapping::Dependent | Mapping::AddressAndPortDependent), _) => {
             Cause::new(
@@ -174,7 +178,8 @@ fn from_both(own: &Behaviour, other: &Verdict) -> Cause {
     match Verdict::Seen(*own).forecast(other) {
         Forecast::Direct | Forecast::DirectIfStarts(_) => blocked(),
         Forecast::OnLocalNetwork => same_nat(),
-        Forecast::DirectUnlessMappedByAddress | Forecast::Unknown(Side::This | Side::Other) => from_own(own),
+        Forecast::DirectUnlessMappedByAddress => mapped_by_address(own, other),
+        Forecast::Unknown(side) => left_open(own, other, side),
         Forecast::RelayNeeded(why) => {
             let side = match why {
                 Why::NoUdp(Side::This) | Why::UdpToServerOnly(Side::This) | Why::PortUnknown(Side::This) => {
@@ -188,6 +193,65 @@ fn from_both(own: &Behaviour, other: &Verdict) -> Cause {
             Cause::new(reason_of(why), format!("use a TURN relay, or another network on {side}"))
         }
     }
+}
+
+/// Both sides show both ports of the server the same port, one of them at least no more than that.
+fn mapped_by_address(own: &Behaviour, other: &Verdict) -> Cause {
+    let (whose, there) = match (is_perhaps_steady(own), seen(other).is_some_and(is_perhaps_steady)) {
+        (true, false) => ("this side's NAT gives", "on this side"),
+        (false, true) => ("the other side's NAT gives", "on the other side"),
+        (true, true) | (false, false) => ("either NAT gives", "on either side"),
+    };
+    Cause::new(
+        format!(
+            "both sides show both ports of the server the same port, so {whose} each address another one, or a firewall {} \
+             stops UDP",
+            firewall(own)
+        ),
+        format!("use a TURN relay; roundtable-probe nat SERVER --second HOST {there} tells which"),
+    )
+}
+
+/// It turns on what was not found out about the NAT of this side.
+fn left_open(own: &Behaviour, other: &Verdict, side: Side) -> Cause {
+    let (open, open_side, varying) = match side {
+        Side::This => (Some(own), "this side", "the other side"),
+        Side::Other => (seen(other), "the other side", "this side"),
+    };
+    let Some(open) = open.filter(|open| open.mapping.is_some()) else {
+        return from_own(own, "roundtable-probe nat SERVER there tells more of a server with altport");
+    };
+    let (perhaps, who_tells) = if open.filtering.is_none() {
+        ("lets in only what it can foresee", "of a server with altport and altaddress tells what it lets in")
+    } else {
+        ("gives each address another one, too", "--second HOST tells whether it does")
+    };
+    Cause::new(
+        format!(
+            "{varying}'s NAT gives each destination another port, and {open_side}'s perhaps {perhaps}; or a firewall {} stops \
+             UDP",
+            firewall(own)
+        ),
+        format!(
+            "use a TURN relay, or another network on {varying}; roundtable-probe nat SERVER {who_tells}, on {open_side}"
+        ),
+    )
+}
+
+/// Says where a firewall may be: only a witness tells that UDP passes to others than the server.
+fn firewall(own: &Behaviour) -> &'static str {
+    if own.elsewhere == Some(true) { "there" } else { "on either side" }
+}
+
+fn seen(verdict: &Verdict) -> Option<&Behaviour> {
+    match verdict {
+        Verdict::NoUdp => None,
+        Verdict::Seen(behaviour) => Some(behaviour),
+    }
+}
+
+fn is_perhaps_steady(behaviour: &Behaviour) -> bool {
+    behaviour.is_translated && behaviour.mapping == Some(Mapping::PortIndependent)
 }
 
 /// Nothing is known of either.
@@ -235,9 +299,13 @@ mod tests {
     }
 
     fn text(own: &str, other: Option<&str>) -> String {
+        judged(own, other).text
+    }
+
+    fn judged(own: &str, other: Option<&str>) -> Cause {
         let Verdict::Seen(own) = verdict(own) else { panic!("{own}") };
         let known = Known { peer: None, own: Some(own), other: other.map(|other| other.parse().unwrap()) };
-        cause(FailReason::NoPath, &known).text
+        cause(FailReason::NoPath, &known)
     }
 
     #[test]
@@ -254,8 +322,7 @@ mod tests {
     #[test]
     fn what_two_ports_of_one_address_leave_open_is_left_open() {
         let perhaps = "yes/port-independent/address-and-port-dependent/yes/no/unknown";
-        let other = "nat1/203.0.113.1/yes/endpoint-independent/address-and-port-dependent/yes/no/unknown";
-        for other in [None, Some(other), Some("nat1/203.0.113.1/yes/unknown/unknown/yes/no/unknown")] {
+        for other in [None, Some("nat1/203.0.113.1/yes/unknown/unknown/yes/no/unknown")] {
             let text = text(perhaps, other);
             assert!(
                 text.contains("gives each destination another port, this one each address, or a firewall"),
@@ -265,6 +332,69 @@ mod tests {
         let symmetric =
             "nat1/203.0.113.1/yes/address-and-port-dependent/address-and-port-dependent/no/no/unknown";
         assert!(text(perhaps, Some(symmetric)).starts_with("the other side's NAT shows each destination"));
+        let without_nat = "no/port-independent/address-and-port-dependent/yes/unknown/unknown";
+        assert_eq!(
+            text(without_nat, None),
+            "this side has no NAT, so that cannot be all: the other side's NAT gives each destination another port, or a \
+             firewall on either side stops UDP"
+        );
+    }
+
+    #[test]
+    fn verdict_of_the_other_side_that_leaves_something_open_is_not_contradicted_nor_asked_for_again() {
+        let perhaps = "yes/port-independent/port-independent/yes/no/unknown";
+        let steady = "yes/endpoint-independent/address-and-port-dependent/yes/no/unknown";
+        let symmetric = "yes/address-and-port-dependent/address-and-port-dependent/no/no/unknown";
+        let filtering_unknown = "yes/endpoint-independent/unknown/yes/no/unknown";
+        let same = "both sides show both ports of the server the same port, so";
+        let varies = "NAT gives each destination another port, and";
+        for (own, other, cause, tells) in [
+            (
+                perhaps,
+                steady,
+                format!("{same} this side's NAT gives each address another one, or"),
+                "this side",
+            ),
+            (steady, perhaps, format!("{same} the other side's NAT gives each address"), "the other side"),
+            (
+                perhaps,
+                perhaps,
+                format!("{same} either NAT gives each address another one, or"),
+                "either side",
+            ),
+            (
+                symmetric,
+                perhaps,
+                format!(
+                    "this side's {varies} the other side's perhaps gives each address another one, too; or"
+                ),
+                "the other side",
+            ),
+            (
+                perhaps,
+                symmetric,
+                format!(
+                    "the other side's {varies} this side's perhaps gives each address another one, too; or"
+                ),
+                "this side",
+            ),
+            (
+                symmetric,
+                filtering_unknown,
+                format!("this side's {varies} the other side's perhaps lets in only what it can foresee; or"),
+                "the other side",
+            ),
+            (
+                symmetric,
+                "yes/unknown/unknown/yes/no/unknown",
+                format!("this side's {varies} the other side"),
+                "there",
+            ),
+        ] {
+            let Cause { text, advice } = judged(own, Some(&format!("nat1/203.0.113.1/{other}")));
+            assert!(text.starts_with(&cause), "{text}");
+            assert!(!advice.contains("--with") && advice.contains(tells), "{advice}");
+        }
     }
 
     #[test]

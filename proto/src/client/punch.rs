@@ -190,7 +190,7 @@ impl Punch {
             *self = Self::Idle;
             return Ok(Started::Nowhere);
         };
-        let (mut until, mut again, mut fresh) = (now + PROBE_TIME, false, None);
+        let (mut until, mut again, mut fresh, mut told) = (now + PROBE_TIME, false, None, 1);
         let (before, asking) = match self {
             Self::Probing(probing) if probing.token == order.token => {
                 if probing.observed == peer && !probing.moved {
@@ -216,7 +216,13 @@ impl Punch {
                 until = asking.until.unwrap_or(until).max(now + PROBE_TIME_MIN);
                 (None, Some(*asking))
             }
-            Self::Idle | Self::Probing(_) | Self::Over(_) => (None, None),
+            // Of a restarted server, which may have told this side alone.
+            Self::Probing(probing) => {
+                until = probing.until.max(now + PROBE_TIME_MIN);
+                (fresh, told) = (Some(probing.fresh), probing.told + 1);
+                (None, probing.asking)
+            }
+            Self::Idle | Self::Over(_) => (None, None),
         };
         let (sent, mut checks, seen) = before.unwrap_or_default();
         checks.replace_observed();
@@ -233,7 +239,7 @@ impl Punch {
             own: ours.observed,
             moved: false,
             started: now,
-            told: 1,
+            told,
             again,
             fresh,
             controlling: ours.controlling,

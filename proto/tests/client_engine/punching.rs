@@ -30,7 +30,11 @@ pub(crate) fn answered() -> (Rig, OfferId) {
 }
 
 pub(crate) fn punch_now(offer: OfferId, peer: &str) -> Frame<'static> {
-    Frame::PunchNow(PunchNow { session: SESSION, offer, peer: peer.parse().unwrap(), token: TOKEN })
+    punch_now_under(offer, peer, TOKEN)
+}
+
+fn punch_now_under(offer: OfferId, peer: &str, token: Token) -> Frame<'static> {
+    Frame::PunchNow(PunchNow { session: SESSION, offer, peer: peer.parse().unwrap(), token })
 }
 
 /// Returns where each datagram goes and its kind, without what is for the server.
@@ -106,6 +110,30 @@ fn punch_goes_out_every_100_ms_until_the_other_peer_is_heard() {
     }
     let expected: Vec<_> = (0..6).map(|times| PUNCH_INTERVAL * times).collect();
     assert_eq!(punches, expected);
+}
+
+#[test]
+fn punch_goes_on_for_its_time_under_the_token_of_a_restarted_server() {
+    let (mut rig, offer) = answered();
+    rig.client.punch(rig.now, offer).unwrap();
+    let (start, mut punches) = (rig.now, Vec::new());
+    let mut ended = None;
+    while ended.is_none() {
+        while let Some(transmit) = rig.client.poll_transmit() {
+            if wire::decode(&transmit.contents).unwrap().kind() == Kind::Punch {
+                punches.push(rig.now.since(start));
+                // The other peer's PUNCH_NOW is lost.
+                let token = if punches.len() < 5 { TOKEN } else { Token([5; 16]) };
+                rig.hear(&punch_now_under(offer, PEER, token));
+            }
+        }
+        rig.pass(PROBE_INTERVAL);
+        let failed = |event: &Event| matches!(event, Event::PunchFailed { .. });
+        ended = rig.events().iter().any(failed).then(|| rig.now.since(start));
+    }
+    let of_its_time = 0..PROBE_TIME.as_millis() / PUNCH_INTERVAL.as_millis();
+    let expected: Vec<_> = of_its_time.map(|times| PUNCH_INTERVAL * times as u32).collect();
+    assert_eq!((punches, ended), (expected, Some(PROBE_TIME)));
 }
 
 #[test]

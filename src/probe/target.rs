@@ -22,7 +22,11 @@ const INPUT_MAX: u64 = 1 << 28;
 const ADDRESSES_MAX: usize = 8;
 /// From one to the next. RFC 8305, 5
 const BETWEEN_ADDRESSES: Duration = Duration::from_millis(250);
-/// For an answer of one.
+/// Times that one is asked, since any PING may be lost.
+const TRIES: u32 = 3;
+/// From one to the next.
+const BETWEEN_TRIES: Duration = Duration::from_millis(333);
+/// For an answer of one, from its first PING.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Finds the server's address.
@@ -31,24 +35,36 @@ pub(super) async fn resolve(server: &str) -> Result<SocketAddr, Failure> {
     found.first().copied().ok_or_else(|| Failure::Resolve { server: server.to_owned(), error: None })
 }
 
-/// Finds an address of the server that answers, where it has several: each is asked a little later than the one before it. The
-/// first, where none answers. RFC 8305
+/// Finds an address of the server that answers, where it has several. The first, where none answers.
 pub(super) async fn answering(server: &str) -> Result<SocketAddr, Failure> {
     let all = resolve_all(server).await?;
+    if let [only] = all[..] {
+        return Ok(only);
+    }
+    let answering = first_answering(&all).await.or_else(|| all.first().copied());
+    answering.ok_or_else(|| Failure::Resolve { server: server.to_owned(), error: None })
+}
+
+/// Asks each a little later than the one before it, and takes the one whose answer comes first. RFC 8305
+async fn first_answering(all: &[SocketAddr]) -> Option<SocketAddr> {
     let mut asked = JoinSet::new();
-    for (&one, number) in all.iter().take(ADDRESSES_MAX).filter(|_| all.len() > 1).zip(0..) {
-        asked.spawn(async move {
-            sleep(BETWEEN_ADDRESSES * number).await;
-            let mut pinger = Pinger::new(one).await.ok()?.recorded(line::capture());
-            pinger.ping(PATIENCE).await.ok().flatten().map(|_| one)
-        });
+    for (&one, number) in all.iter().take(ADDRESSES_MAX).zip(0..) {
+        for again in 0..TRIES {
+            // Each from a socket of its own: a late answer to an earlier one counts, too.
+            let after = BETWEEN_TRIES * again;
+            asked.spawn(async move {
+                sleep(BETWEEN_ADDRESSES * number + after).await;
+                let mut pinger = Pinger::new(one).await.ok()?.recorded(line::capture());
+                pinger.ping(PATIENCE.saturating_sub(after)).await.ok().flatten().map(|_| one)
+            });
+        }
     }
     while let Some(answered) = asked.join_next().await {
         if let Ok(Some(one)) = answered {
-            return Ok(one);
+            return Some(one);
         }
     }
-    all.first().copied().ok_or_else(|| Failure::Resolve { server: server.to_owned(), error: None })
+    None
 }
 
 /// Finds all addresses of the server, in the system's order.
@@ -105,4 +121,34 @@ fn bounded(from: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(BLOB_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use roundtable_proto::wire::{self, DATAGRAM_MAX, Frame, Pong};
+    use tokio::net::UdpSocket;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn lost_ping_does_not_make_an_address_a_dead_one() {
+        let bound = async || UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (dead, alive) = (bound().await, bound().await);
+        let all = [&dead, &alive].map(|socket| socket.local_addr().unwrap());
+        let answer = async {
+            let mut buffer = [0; DATAGRAM_MAX];
+            // The first is lost.
+            alive.recv_from(&mut buffer).await.unwrap();
+            let (length, from) = alive.recv_from(&mut buffer).await.unwrap();
+            let Ok(Frame::Ping(ping)) = wire::decode(&buffer[..length]) else { panic!("no PING") };
+            let pong = Frame::Pong(Pong { transaction: ping.transaction, observed: from.into() });
+            alive.send_to(&pong.to_vec(), from).await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let found = tokio::select! {
+            found = first_answering(&all) => found,
+            () = answer => None,
+        };
+        assert_eq!(found, Some(all[1]));
+    }
 }

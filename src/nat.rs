@@ -68,12 +68,10 @@ pub async fn examine(server: SocketAddr, second: Option<SocketAddr>) -> Result<V
     };
     let local = local_ip(server)?;
     let is_translated = told.mapped.ip() != local;
-    let (filtering, hairpin) = tokio::try_join!(filtering(server), hairpin(server, is_translated))?;
-    let (filtering, other) = filtering;
+    let (let_in, hairpin) = tokio::try_join!(let_in(server), hairpin(server, is_translated))?;
+    let (let_in, other) = let_in;
     let seen = asking.sightings(told.mapped, other, second).await?;
-    // A place that answers to nobody has let nothing be told by its silence.
-    let is_elsewhere = |one: &Sighting| one.server != server && Some(one.server) != second;
-    let filtering = filtering.filter(|_| seen.iter().any(is_elsewhere));
+    let filtering = other.and_then(|other| filtering(server, other, let_in, &seen));
     Ok(Verdict::Seen(Behaviour {
         public: told.mapped.ip(),
         is_translated,
@@ -222,23 +220,54 @@ impl Asking {
     }
 }
 
-/// Finds out whom a mapping towards the server lets in, and where else the server can be asked.
-async fn filtering(server: SocketAddr) -> Result<(Option<Filtering>, Option<Other>), NatError> {
+/// From where a mapping towards the server has let an answer in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LetIn {
+    /// The second address, and a second port there.
+    OtherAddress,
+    /// The second port of the address that was asked.
+    OtherPort,
+    /// Neither.
+    Nowhere,
+    /// The server does not answer from elsewhere.
+    Untold,
+}
+
+/// Asks the server to answer from where else it can be asked, and finds out where that is.
+async fn let_in(server: SocketAddr) -> Result<(LetIn, Option<Other>), NatError> {
     let asking = Asking::new(server).await?;
-    let Some(other) = asking.other().await? else { return Ok((None, None)) };
-    let has_address = matches!(other, Other::Address(_));
+    let Some(other) = asking.other().await? else { return Ok((LetIn::Untold, None)) };
     let from_address = Change { address: true, port: true };
-    if has_address && matches!(asking.ask(server, from_address).await?, Some(Reply::Told(_))) {
-        return Ok((Some(Filtering::EndpointIndependent), Some(other)));
+    if matches!(other, Other::Address(_))
+        && matches!(asking.ask(server, from_address).await?, Some(Reply::Told(_)))
+    {
+        return Ok((LetIn::OtherAddress, Some(other)));
     }
     let from_port = Change { address: false, port: true };
-    let filtering = match asking.ask(server, from_port).await? {
-        Some(Reply::Told(_)) if !has_address => Some(Filtering::PortIndependent),
-        Some(Reply::Told(_)) => Some(Filtering::AddressDependent),
-        Some(Reply::Refused) => None,
-        None => Some(Filtering::AddressAndPortDependent),
+    let let_in = match asking.ask(server, from_port).await? {
+        Some(Reply::Told(_)) => LetIn::OtherPort,
+        Some(Reply::Refused) => LetIn::Untold,
+        None => LetIn::Nowhere,
     };
-    Ok((filtering, Some(other)))
+    Ok((let_in, Some(other)))
+}
+
+/// Judges the filtering. The silence of a place that answers to nobody tells nothing.
+fn filtering(server: SocketAddr, other: Other, let_in: LetIn, seen: &[Sighting]) -> Option<Filtering> {
+    let answers = |place: SocketAddr| seen.iter().any(|one| one.server == place);
+    let (port, address) = match other {
+        Other::Port(port) => (port, None),
+        Other::Address(address) => (address.port(), Some(address)),
+    };
+    match let_in {
+        LetIn::OtherAddress => Some(Filtering::EndpointIndependent),
+        LetIn::OtherPort if address.is_some_and(answers) => Some(Filtering::AddressDependent),
+        LetIn::OtherPort => Some(Filtering::PortIndependent),
+        LetIn::Nowhere if answers(SocketAddr::new(server.ip(), port)) => {
+            Some(Filtering::AddressAndPortDependent)
+        }
+        LetIn::Nowhere | LetIn::Untold => None,
+    }
 }
 
 /// Finds out whether two sockets of this host reach each other at their public addresses.
@@ -273,4 +302,38 @@ fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn silence_of_a_place_that_answers_to_nobody_tells_nothing() {
+        use Filtering::{AddressAndPortDependent, AddressDependent, EndpointIndependent, PortIndependent};
+        let (port, address) = (Other::Port(2), Other::Address(place("192.0.2.9:2")));
+        let all = ["192.0.2.1:2", "192.0.2.9:1", "192.0.2.9:2"];
+        for (other, let_in, answering, expected) in [
+            (port, LetIn::OtherPort, &all[..1], Some(PortIndependent)),
+            (port, LetIn::Nowhere, &all[..1], Some(AddressAndPortDependent)),
+            (port, LetIn::Nowhere, &[], None),
+            (port, LetIn::Untold, &all[..1], None),
+            (address, LetIn::OtherAddress, &[], Some(EndpointIndependent)),
+            (address, LetIn::OtherPort, &all, Some(AddressDependent)),
+            (address, LetIn::OtherPort, &all[..1], Some(PortIndependent)),
+            (address, LetIn::OtherPort, &all[..2], Some(PortIndependent)),
+            (address, LetIn::Nowhere, &all, Some(AddressAndPortDependent)),
+            (address, LetIn::Nowhere, &all[1..], None),
+            (address, LetIn::Untold, &all, None),
+        ] {
+            let sighting = |text: &&str| Sighting { server: place(text), mapped: place("198.51.100.1:7") };
+            let seen: Vec<_> = answering.iter().map(sighting).collect();
+            let judged = filtering(place("192.0.2.1:1"), other, let_in, &seen);
+            assert_eq!(judged, expected, "{other:?} {let_in:?} {answering:?}");
+        }
+    }
 }

@@ -810,6 +810,7 @@ class Call:
     seal: Optional[CallSeal] = None  # between keyed peers; a callee has it from the OFFER that it has opened
     ring_at: float = NEVER  # when a caller repeats its last fragment, and until when
     ring_until: float = NEVER
+    show_at: float = NEVER  # when the last fragment is shown once more to a server that may not know of it
     declined: bool = False
     punch: Punch = field(default_factory=Punch)
 
@@ -1041,7 +1042,7 @@ class Client:
             if call.outgoing is not None:
                 times.append(call.outgoing.deadline())
                 if call.outgoing.complete:
-                    times.append(call.ring_at)
+                    times += [call.ring_at, call.show_at]
                     if call.candidates is not None:
                         times.append(call.candidates.deadline())
         if self.state == State.REGISTERED:
@@ -1094,6 +1095,9 @@ class Client:
         if now >= call.ring_at:
             self._send_pieces(call, Kind.OFFER, call.outgoing.pieces[-1:])
             call.ring_at = now + OFFER_REPEAT
+        if now >= call.show_at:
+            self._send_pieces(call, call.outgoing.kind, call.outgoing.pieces[-1:])
+            call.show_at = NEVER
         if call.candidates is not None and call.outgoing.complete:
             self._send_pieces(call, Kind.CANDIDATE, call.candidates.due(now))
 
@@ -1198,14 +1202,21 @@ class Client:
         """After a new registration: what was under way was lost at the server (section 5)."""
         if call.outgoing is not None and not call.outgoing.complete:
             call.outgoing.resend()
-        if call.ring_at != NEVER:
-            call.ring_at = now
+        self._show(now, call)
         if call.candidates is not None:
             call.candidates.resend()
         if call.incoming is not None and call.incoming.blob is None and call.incoming.bitmap:
             call.incoming.ack_at = now
         if call.punch.request_at != NEVER:
             call.punch.request_at = now
+
+    @staticmethod
+    def _show(at: float, call: Call) -> None:
+        """The last fragment is due once more: a restarted server does not know of the OFFER, or of its ANSWER (section 6)."""
+        if call.ring_at != NEVER:
+            call.ring_at = at
+        elif call.outgoing is not None and call.outgoing.complete and not call.declined:
+            call.show_at = at
 
     def _schedule_keepalive(self, now: float) -> None:
         self._request_tries = 0
@@ -1585,7 +1596,7 @@ class Client:
     # ---- errors (sections 6 and 9) ---------------------------------------------------------------
 
     def _on_error(self, now: float, frame: Frame) -> None:
-        """Every ERROR by the same rule: retry_after non-zero: hold back and repeat; zero: failed."""
+        """An ERROR does to each kind of frame what its row of the table in section 6 says."""
         reference, retry_after = frame["reference"], frame["retry_after"]
         reason = code_name(frame["code"])
         if frame["code"] == Code.VERSION:
@@ -1619,18 +1630,21 @@ class Client:
 
     def _on_call_error(self, now: float, call: Call, frame: Frame, reason: str) -> None:
         kind, retry_after = frame["kind"], frame["retry_after"]
+        if frame["code"] == Code.OFFER_UNKNOWN and retry_after and call.caller:
+            self._show(now, call)
         if kind in (Kind.OFFER, Kind.ANSWER):
             transfer = call.outgoing
-            if transfer is None or transfer.kind != kind or call.phase == Phase.SETTLED:
+            if transfer is None or transfer.kind != kind:
                 return
             if not retry_after:
-                self._fail(call, reason, code=frame["code"], detail=frame["detail"])
-            elif transfer.complete:
-                call.ring_at = now + retry_after
-            else:
+                if not (call.phase == Phase.SETTLED or call.caller and call.incoming is not None):
+                    self._fail(call, reason, code=frame["code"], detail=frame["detail"])
+            elif not transfer.complete:
                 transfer.hold(now, retry_after)
                 if frame["code"] == Code.RATE_LIMITED:
                     transfer.slow_down(now)
+            else:
+                self._show(now + retry_after, call)
         elif kind == Kind.CANDIDATE and call.candidates is not None:
             if retry_after:
                 call.candidates.hold(now, retry_after)
@@ -1645,9 +1659,15 @@ class Client:
                     call.incoming.ack_at = call.ack_hold
             elif not call.caller and call.phase in (Phase.RECEIVING, Phase.PRESENTED):
                 self._fail(call, reason, code=frame["code"], detail=frame["detail"])
+            else:
+                call.candidates_ack_at = NEVER
+                if call.incoming is not None:
+                    call.incoming.ack_at = NEVER
         elif kind == Kind.PUNCH and call.punch.request_at != NEVER:
             if retry_after:
                 call.punch.request_at = now + retry_after
+            elif call.punch.probe_at != NEVER:  # the PUNCH_NOW has come
+                call.punch.request_at = NEVER
             else:
                 self._fail_punch(call, reason)
 

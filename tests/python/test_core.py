@@ -147,7 +147,7 @@ class FakeServer:
             self.send(address, Kind.RELAYED_ACK, session=session, offer=offer, kind=frame["kind"],
                       bitmap=frame["bitmap"])
         elif frame.kind == Kind.PUNCH and not entry[3]:
-            self.error(source, frame, Code.NOT_PERMITTED)
+            self.error(source, frame, Code.NOT_PERMITTED, retry)
         elif frame.kind == Kind.PUNCH:
             self.send(source, Kind.PUNCH_NOW, session=frame["session"], offer=offer, peer=address, token=entry[4])
             self.send(address, Kind.PUNCH_NOW, session=session, offer=offer, peer=source, token=entry[4])
@@ -746,6 +746,42 @@ class CallTest(Pair):
         self.assertEqual(net.got(a, "version")[0]["version"], 7)
         self.assertEqual(net.got(a, "failed") + net.got(b, "failed"), [])
 
+    def error(self, net: Net, client: Client, kind: Kind, code: int = Code.PEER_UNKNOWN, retry_after: int = 0) -> None:
+        offer, = client.calls
+        client.handle_datagram(net.now, rt.encode(Kind.ERROR, reference=offer, code=code, kind=kind, detail=0,
+                                                  retry_after=retry_after), SERVER)
+
+    def test_offer_refused_while_its_answer_arrives_has_not_failed(self) -> None:
+        net, a, b = self.pair()
+        offer = a.offer(net.now, b.identifier, blob_of(3000))
+        net.run(1_000, lambda: bool(net.got(b, "offered")))
+        b.answer(net.now, offer, blob_of(3000, 8))
+        net.drop = lambda source, to, data: data[3] == Kind.RELAYED_ANSWER and data[99] == 2
+        net.run(1_000, lambda: a.calls[offer].phase == rt.Phase.RECEIVING)
+        self.error(net, a, Kind.OFFER)
+        net.drop = lambda source, to, data: False
+        net.run(2_000)
+        self.assertEqual((len(net.got(a, "answered")), net.got(a, "failed")), (1, []))
+
+    def test_acks_that_are_refused_for_good_are_not_sent(self) -> None:
+        net, a, b = self.pair()
+        offer = self.call(net, a, b)
+        b.candidate(net.now, offer, b"one")
+        net.run(100, lambda: a.calls[offer].candidates_ack_at != rt.NEVER)
+        before = len(net.sent(Kind.ACK))
+        self.error(net, a, Kind.ACK)
+        net.run(rt.ACK_DELAY + 50)
+        self.assertEqual(len(net.sent(Kind.ACK)), before)
+
+    def test_an_unknown_offer_is_opened_anew_at_once(self) -> None:
+        for kind in (Kind.ACK, Kind.CANDIDATE, Kind.PUNCH):
+            net, a, b = self.pair()
+            self.call(net, a, b)
+            before = len(net.sent(Kind.OFFER))
+            self.error(net, a, kind, Code.OFFER_UNKNOWN, 500)
+            net.run(100)
+            self.assertEqual([frame["index"] for frame in net.sent(Kind.OFFER)[before:]], [2])
+
     def test_retry_after_of_an_ack_holds_back_all_acks_of_the_call(self) -> None:
         net, a, b = self.pair()
         missing = [2]  # the last fragment comes with its first repeat, half a second later
@@ -828,6 +864,30 @@ class PunchTest(Pair):
         net.run(1_000)
         self.assertTrue(net.got(a, "path") and net.got(b, "path"))
         self.assertEqual(net.got(a, "punch_failed") + net.got(b, "punch_failed"), [])
+
+    def test_punch_refused_for_good_after_its_punch_now_has_not_failed(self) -> None:
+        net, a, b = self.pair()
+        offer = self.call(net, a, b)
+        net.drop = lambda source, to, data: data[3] == Kind.PROBE
+        a.punch(net.now, offer)
+        net.run(500)
+        punches = len(net.sent(Kind.PUNCH))
+        a.handle_datagram(net.now, rt.encode(Kind.ERROR, reference=offer, code=Code.OFFER_UNKNOWN, kind=Kind.PUNCH,
+                                             detail=0, retry_after=0), SERVER)
+        net.run(500)
+        self.assertEqual(len(net.sent(Kind.PUNCH)), punches)
+        net.drop = lambda source, to, data: False
+        net.run(500)
+        self.assertEqual((len(net.got(a, "path")), net.got(a, "punch_failed")), (1, []))
+
+    def test_callee_shows_a_restarted_server_that_it_has_answered(self) -> None:
+        net, a, b = self.pair()
+        offer = self.call(net, a, b)
+        net.server.restart(net.now)
+        b.candidate(net.now, offer, b"one")  # is challenged
+        a.punch(net.now, offer)
+        net.run(4_000)
+        self.assertEqual((len(net.got(a, "path")), len(net.got(b, "path"))), (1, 1))
 
     def test_punch_is_repeated_until_the_path_is_proved(self) -> None:
         net, a, b = self.pair()

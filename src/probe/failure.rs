@@ -241,8 +241,9 @@ impl fmt::Display for Failure {
                 };
                 write!(
                     f,
-                    "{there} of {of} fragments of {what} have come {to}: long datagrams vanish on the way (an MTU black hole), or \
-                     too much is lost; roundtable-probe doctor SERVER on either side says which"
+                    "{there} of {of} fragments of {what} have come {to}: long datagrams vanish on the way (an MTU black hole), \
+                     too much is lost, or the other side went meanwhile; roundtable-probe doctor SERVER on either side says whether \
+                     it is the way"
                 )
             }
             Self::Unsealable { peer, error } => {

@@ -25,11 +25,11 @@ const LOOK_THERE: &str = "look at the other side's program; if that has answered
                           doctor run there";
 
 /// Why some of a train's datagrams come, and others however often they are repeated do not.
-const LONG_VANISH: &str =
-    "long datagrams vanish on the way (an MTU black hole), on this side or on the other, or too much is lost";
+const LONG_VANISH: &str = "long datagrams vanish on the way (an MTU black hole), on this side or on the other, too much is lost, or \
+                           the peer went meanwhile";
 /// What to do then.
-const WHICH_SIDE: &str =
-    "have doctor run here and there: its steps udp and mtu tell on which side, and what to do";
+const WHICH_SIDE: &str = "look whether its program still runs; have doctor run here and there: its steps udp and mtu tell on which \
+                          side it is, and what to do";
 
 /// How much of an offer or answer has come, where its time is over and it is not all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl Callee {
                 "offer",
                 Fault::Call,
                 format!(
-                    "{peer} is registered at {server} and acknowledges what comes, but of the offer only {there} of {of} \
+                    "{peer} was registered at {server} and acknowledged what came, but of the offer only {there} of {of} \
                      fragments have come there: {LONG_VANISH}"
                 ),
                 WHICH_SIDE,

@@ -5,12 +5,13 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use roundtable_proto::identity::{Binding, SecretKey};
 use roundtable_proto::proxy::{Admitted, Gate, Protocol, Refusal, spp, v2};
 use roundtable_proto::server::{Config, Limits, PEER_TTL, PEER_TTL_SLACK, Path, Server, Via};
 use roundtable_proto::stun;
 use roundtable_proto::wire::{
-    self, Address, BlobKind, Cookie, Digest, Fragment, FragmentHead, Frame, OfferId, PeerId, Punch, Register,
-    Session, Signature, Ticket, TransactionId, Unregister, Zeros,
+    self, Address, BlobKind, Cookie, Digest, ErrorCode, Fragment, FragmentHead, Frame, OfferId, PeerId,
+    Punch, Register, Session, Signature, Ticket, TransactionId, Unregister, Zeros,
 };
 use roundtable_proto::{Instant, Seed};
 use serde_json::Value;
@@ -344,7 +345,12 @@ fn impossible_clients_in_a_header_get_nothing() {
 
 /// A header of version 2.
 fn flow(client: &str) -> Vec<u8> {
-    let [SocketAddr::V4(client), SocketAddr::V4(proxy)] = [client, PROXY].map(address) else { panic!() };
+    flow_to(client, PROXY)
+}
+
+/// That of a client who has sent to this address of the proxy.
+fn flow_to(client: &str, proxy: &str) -> Vec<u8> {
+    let [SocketAddr::V4(client), SocketAddr::V4(proxy)] = [client, proxy].map(address) else { panic!() };
     let ips = [client.ip().octets(), proxy.ip().octets()].concat();
     let ports = [client.port().to_be_bytes(), proxy.port().to_be_bytes()].concat();
     [&v2::SIGNATURE[..], &[0x21, 0x12, 0, 12], &ips, &ports].concat()
@@ -362,6 +368,48 @@ fn client_that_names_another_in_its_flow_gets_no_cookie_for_it() {
     }
     assert_eq!(rig.gate.refusals().of(Refusal::Disputed), 2);
     assert_eq!(rig.server.counters().challenged, 0);
+}
+
+/// A malicious server hands the cookie that it got through the proxy to its own client, and takes the signature there.
+#[test]
+fn registration_that_was_signed_for_another_server_is_not_taken_whatever_header_its_sender_puts_before_it() {
+    const ELSEWHERE: &str = "203.0.113.77:1066";
+    let owner = SecretKey::from_seed(&[5; 32]).unwrap();
+    let nothing: &[u8] = b"";
+    for (signed_for, forged, refused) in [
+        (PROXY, nothing, None),
+        (PROXY, &flow(ALICE), None),
+        (ELSEWHERE, nothing, Some(ErrorCode::WrongServer)),
+        (ELSEWHERE, &flow(ALICE), Some(ErrorCode::WrongServer)),
+    ] {
+        let (rig, answer) = attempt(&owner, signed_for, forged);
+        let answer = wire::decode(&answer[0].1).unwrap();
+        match (answer, refused) {
+            (Frame::Registered(_), None) => assert_eq!(rig.server.peers(), 1),
+            (Frame::Error(error), Some(code)) => {
+                assert_eq!((error.code, rig.server.peers()), (code.number(), 0));
+            }
+            (answer, _) => panic!("{answer:?}"),
+        }
+    }
+    for forged in [flow_to(ALICE, ELSEWHERE), flow_to(ALICE, "0.0.0.0:0"), flow_to(CAROL, ELSEWHERE)] {
+        let (rig, answer) = attempt(&owner, ELSEWHERE, &forged);
+        assert_eq!((answer.len(), rig.server.peers(), rig.gate.refusals().of(Refusal::Disputed)), (0, 0, 1));
+    }
+}
+
+/// Registers a key from Alice's flow, with a cookie of that flow and a signature for this server, behind what she puts before it.
+fn attempt(owner: &SecretKey, signed_for: &str, forged: &[u8]) -> (Rig, Sent) {
+    let mut rig = Rig::new(Protocol::V2);
+    let server = Address::from(address(signed_for));
+    let mut request = Register { identifier: owner.identifier(), server, ..register(1) };
+    let first = rig.hand(END, &[&flow(ALICE)[..], &Frame::Register(request).to_vec()].concat());
+    let Ok(Frame::Challenge(challenge)) = wire::decode(&first[0].1) else { panic!("{first:?}") };
+    let (cookie, observed) = (challenge.cookie, challenge.observed);
+    request.cookie = cookie;
+    request.signature = owner.sign_register(&Binding { cookie, observed, server });
+    let answer = rig.hand(END, &[forged, &Frame::Register(request).to_vec()].concat());
+    (rig, answer)
 }
 
 #[test]

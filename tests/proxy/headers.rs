@@ -72,19 +72,28 @@ async fn forged_headers_are_refused_and_their_senders_served_as_who_they_are() {
 async fn client_that_puts_a_header_before_its_own_datagram_gets_nothing_more() {
     let (port, stats) = server(V2);
     let proxy = Proxy::start(V2, port, END, &[]);
-    let [forger, other] = [socket(Ipv4Addr::new(127, 0, 0, 7)).await, socket(Ipv4Addr::LOCALHOST).await];
-    forger.send_to(&ping(1), proxy.address).await.unwrap();
-    assert_eq!(pong(&hear(&forger).await), (1, forger.local_addr().unwrap()));
-    let header = [&v2::SIGNATURE[..], b"\x21\x12\0\x0C\x7F\0\0\x09\x7F\0\0\x04\0\x09\x04\x2A"].concat();
-    for datagram in [&[&header[..], &ping(2)].concat(), &ping(3)] {
-        forger.send_to(datagram, proxy.address).await.unwrap();
+    // One names somebody else, one another proxy, which is what a signature names.
+    let itself = Ipv4Addr::new(127, 0, 0, 7);
+    for client in [None, Some(itself)] {
+        let forger = socket(itself).await;
+        forger.send_to(&ping(1), proxy.address).await.unwrap();
+        let own = forger.local_addr().unwrap();
+        assert_eq!(pong(&hear(&forger).await), (1, own));
+        let port = client.map_or(9, |_| own.port()).to_be_bytes();
+        let client = client.unwrap_or(Ipv4Addr::new(127, 0, 0, 9)).octets();
+        let header =
+            [&v2::SIGNATURE[..], b"\x21\x12\0\x0C", &client, b"\x7F\0\0\x05", &port, b"\x04\x2A"].concat();
+        for datagram in [&[&header[..], &ping(2)].concat(), &ping(3)] {
+            forger.send_to(datagram, proxy.address).await.unwrap();
+        }
     }
+    let other = socket(Ipv4Addr::LOCALHOST).await;
     // What the proxy passes on later is handled later.
     other.send_to(&ping(4), proxy.address).await.unwrap();
     assert_eq!(pong(&hear(&other).await), (4, other.local_addr().unwrap()));
     let stats = stats.snapshot();
-    assert_eq!(stats.transport.refused_headers.of(Refusal::Disputed), 2);
-    assert_eq!((stats.counters.datagrams_in, stats.counters.datagrams_out), (2, 2));
+    assert_eq!(stats.transport.refused_headers.of(Refusal::Disputed), 4);
+    assert_eq!((stats.counters.datagrams_in, stats.counters.datagrams_out), (3, 3));
     proxy.stop();
 }
 

@@ -21,7 +21,7 @@ use crate::outbox::Outbox;
 use crate::server::{Path, Transmit, Via};
 use networks::Networks;
 use spp::Asked;
-use ways::{Keep, Key, Ways};
+use ways::{Heard, Keep, Key, Owner, Ways};
 
 /// What proxies put before datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub enum HeaderError {
 pub enum Refusal {
     /// In: a header from a source that is no proxy of ours.
     Untrusted = 0,
-    /// In: a proxy of ours sent no header; with version 2, nor is it a flow that began with one.
+    /// In: a proxy of ours sent no header; with version 2, nor is it a flow that began with one and was heard lately.
     Missing = 1,
     /// In: see [`HeaderError`]; so the four below.
     Truncated = 2,
@@ -71,7 +71,7 @@ pub enum Refusal {
     Full = 7,
     /// Out: the proxy uses the flow for somebody else now, or nobody knows for whom.
     Gone = 8,
-    /// In: two clients have been named for one flow, of which the second may have been named by the first.
+    /// In: a header has named another client for a flow, or another address of the proxy; that may be the client's own doing.
     Disputed = 9,
 }
 
@@ -341,29 +341,32 @@ impl Gate {
                 if heard.is_disputed {
                     return Err(Refusal::Disputed);
                 }
-                return Ok(Admitted { path: self.flow(path, slot, heard.client), datagram, opened: None });
+                return Ok(Admitted { path: self.flow(path, slot, heard.owner), datagram, opened: None });
             }
             Err(error) => return Err(error.into()),
         };
-        let (client, asked) = match header {
-            v2::Header::Local => (None, None),
-            v2::Header::Proxied { client, proxy } => (Some(client), Some(proxy)),
+        let owner = match header {
+            v2::Header::Local => None,
+            v2::Header::Proxied { client, proxy } => Some(Owner { client, asked: proxy }),
         };
-        let slot = match found {
-            Some((slot, heard)) if heard.client == client && !heard.is_disputed => slot,
+        let (slot, opened) = match found {
+            Some((slot, heard)) if heard.owner == owner && !heard.is_disputed => (slot, None),
             // The proxy passes on what a client sends, and that may look like a header.
-            Some((slot, heard)) if heard.client.is_some() && heard.silent < FLOW_TTL => {
+            Some((slot, Heard { owner: Some(_), .. })) => {
                 self.ways.dispute(slot);
                 return Err(Refusal::Disputed);
             }
-            Some(_) | None => self.ways.open(now, key, client).ok_or(Refusal::Full)?,
+            Some(_) | None => {
+                let slot = self.ways.open(now, key, owner).ok_or(Refusal::Full)?;
+                (slot, owner.map(|owner| owner.asked))
+            }
         };
-        Ok(Admitted { path: self.flow(path, slot, client), datagram, opened: asked })
+        Ok(Admitted { path: self.flow(path, slot, owner), datagram, opened })
     }
 
     /// Returns the path of a flow: to its client, or to the proxy itself.
-    fn flow(&self, path: Path, slot: u32, client: Option<SocketAddr>) -> Path {
-        client.map_or(path, |remote| Path { remote, via: self.ways.via(slot) })
+    fn flow(&self, path: Path, slot: u32, owner: Option<Owner>) -> Path {
+        owner.map_or(path, |owner| Path { remote: owner.client, via: self.ways.via(slot) })
     }
 }
 

@@ -254,14 +254,20 @@ fn flow_of_version_2_is_its_clients_from_the_first_datagram_on() {
     assert_eq!(next, Admitted { path: admitted.path, datagram: b"two", opened: None });
     // Whoever heads every datagram says the same again.
     let again = gate.admit(at(3), proxy, &first).unwrap();
-    assert_eq!((again.path, gate.ways.len()), (admitted.path, 1));
+    assert_eq!((again.path, again.opened, gate.ways.len()), (admitted.path, None, 1));
     assert_eq!(sent(&mut gate, admitted.path, 6, b"answer"), [(proxy, 6, b"answer".to_vec())]);
     assert_eq!(gate.admit(at(3), from("192.0.2.1:6"), b"two"), Err(Refusal::Missing));
 }
 
 #[test]
-fn flow_for_which_its_client_names_another_is_nobodys() {
-    for other in [&headed("198.51.100.8:1", PROXY, b"two")[..], LOCAL] {
+fn flow_for_which_its_client_names_another_client_or_address_of_the_proxy_is_nobodys() {
+    for other in [
+        &headed("198.51.100.8:1", PROXY, b"two")[..],
+        &headed(CLIENT, "203.0.113.10:1066", b"two"),
+        &headed(CLIENT, "203.0.113.9:1067", b"two"),
+        &headed(CLIENT, "0.0.0.0:0", b"two"),
+        LOCAL,
+    ] {
         let mut gate = gate(Protocol::V2);
         let proxy = from("192.0.2.1:5");
         let first = headed(CLIENT, PROXY, b"one");
@@ -325,6 +331,23 @@ fn flow_that_a_proxy_gives_to_another_client_is_closed_to_the_former_one() {
     }
     assert!(gate.ways.get(former.via).is_none_or(|way| way.is_current()));
     assert_eq!(gate.admit(then, proxy, b"more").unwrap().path, present);
+}
+
+#[test]
+fn flow_that_was_silent_for_its_time_is_its_clients_only_if_a_header_says_so() {
+    let mut gate = gate(Protocol::V2);
+    let proxy = from("192.0.2.1:5");
+    let first = headed(CLIENT, PROXY, b"one");
+    gate.admit(at(1), proxy, &first).unwrap();
+    let just = FLOW_TTL - std::time::Duration::from_micros(1);
+    assert!(gate.admit(at(1) + just, proxy, b"more").is_ok());
+    let later = at(1) + just + FLOW_TTL;
+    assert_eq!(gate.admit(later, proxy, b"more"), Err(Refusal::Missing));
+    assert_eq!(gate.admit(later, proxy, &first[..27]), Err(Refusal::Truncated));
+    assert_eq!(gate.admit(later, proxy, b"more"), Err(Refusal::Missing), "it has not been heard");
+    let again = gate.admit(later, proxy, &first).unwrap();
+    assert_eq!((again.path.remote, again.opened), (address(CLIENT), Some(address(PROXY))));
+    assert_eq!(gate.admit(later, proxy, b"more").unwrap().path, again.path);
 }
 
 #[test]

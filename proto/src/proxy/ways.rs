@@ -16,8 +16,9 @@ use crate::server::{Path, Via};
 
 /// Ways that no peer holds, beyond as many as there can be peers.
 pub const WAYS_SPARE: u32 = 65_536;
-/// A flow without a peer is forgotten after so much silence: longer than proxies keep one. A client that was suspended
-/// comes back in the same flow, without another header; and only after so much it can be another client's. SPEC 18
+/// A flow counts as ended after so much silence: longer than proxies keep one. A client that was suspended comes back in the
+/// same flow before, without another header; and only after so much it can be another client's, which a header has to say.
+/// No peer holds it then: each is heard within [`PEER_TTL`](crate::server::PEER_TTL). SPEC 18
 pub const FLOW_TTL: Duration = Duration::from_mins(11);
 /// Where there is no room, already after this: time enough to register.
 const FLOW_MIN: Duration = Duration::from_secs(10);
@@ -96,10 +97,18 @@ impl Hasher for Hashed {
     }
 }
 
+/// Whom a flow of version 2 is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) client: SocketAddr,
+    /// The address of the proxy that the client sends to.
+    pub(super) asked: SocketAddr,
+}
+
 pub(super) struct Way {
     pub(super) key: Key,
-    /// Of a flow of version 2: whom it is for.
-    client: Option<SocketAddr>,
+    /// Of a flow of version 2; none if it is for the proxy itself.
+    owner: Option<Owner>,
     heard: Instant,
     standing: Standing,
 }
@@ -108,7 +117,7 @@ pub(super) struct Way {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Current,
-    /// A flow for which two clients have been named: nobody knows whose it is.
+    /// A flow for which two owners have been named: nobody knows whose it is.
     Disputed,
     /// The proxy has begun another flow there since.
     Former,
@@ -125,10 +134,8 @@ impl Way {
 #[derive(Clone, Copy)]
 pub(super) struct Heard {
     /// Whom it is for; none if for the proxy itself.
-    pub(super) client: Option<SocketAddr>,
+    pub(super) owner: Option<Owner>,
     pub(super) is_disputed: bool,
-    /// How long it had been silent.
-    pub(super) silent: Duration,
 }
 
 /// The place of a way among those that were looked up lately.
@@ -200,7 +207,7 @@ impl Ways {
 
     /// Gives a way its number, or `None` where there is no room. In either case another flow under this key is no longer the
     /// current one.
-    pub(super) fn open(&mut self, now: Instant, key: Key, client: Option<SocketAddr>) -> Option<u32> {
+    pub(super) fn open(&mut self, now: Instant, key: Key, owner: Option<Owner>) -> Option<u32> {
         let hash = self.hash.of(&key);
         if let Some(former) = self.index.remove(&hash)
             && let Some(Some(former)) = self.slots.get_mut(former as usize)
@@ -217,20 +224,23 @@ impl Ways {
             None => return None,
         };
         self.index.insert(hash, slot);
-        self.slots[slot as usize] = Some(Way { key, client, heard: now, standing: Standing::Current });
+        self.slots[slot as usize] = Some(Way { key, owner, heard: now, standing: Standing::Current });
         self.recent[recent(key.path)] = slot;
         self.opened.push(slot);
         Some(slot)
     }
 
-    /// Notes that a flow has been heard, and says what was known of it.
+    /// Notes that a flow has been heard, and says what was known of it; `None` if it has ended.
     pub(super) fn hear(&mut self, now: Instant, slot: u32) -> Option<Heard> {
         let way = self.slots.get_mut(slot as usize)?.as_mut()?;
-        let silent = now.since(std::mem::replace(&mut way.heard, now));
-        Some(Heard { client: way.client, is_disputed: way.standing == Standing::Disputed, silent })
+        if now.since(way.heard) >= FLOW_TTL {
+            return None;
+        }
+        way.heard = now;
+        Some(Heard { owner: way.owner, is_disputed: way.standing == Standing::Disputed })
     }
 
-    /// Notes that another client has been named for a flow.
+    /// Notes that another owner has been named for a flow.
     pub(super) fn dispute(&mut self, slot: u32) {
         if let Some(Some(way)) = self.slots.get_mut(slot as usize) {
             way.standing = Standing::Disputed;

@@ -98,14 +98,16 @@ fn line(stats: &Stats, server: &str, uptime: Duration) -> Value {
         "server": server, "uptime_s": uptime.as_secs_f64(), "peers": peers, "offers": offers,
         "queue_full": transport.receive_drops, "filtered": transport.receive_shed,
         "send_errors": transport.send_errors, "receive_errors": transport.receive_errors,
+        "way_gone": transport.refused_headers.of(Refusal::Gone),
         "received": by(Kind::ALL, |kind| kind.name(), |kind| counters.received(kind)),
         "sent": by(Kind::ALL, |kind| kind.name(), |kind| counters.sent(kind)),
         "refused": by(ErrorCode::ALL, |code| code.name(), |code| counters.refused(code)),
     });
-    // What did not get past the header of a proxy is dropped, too, by reasons of its own.
+    // What came and did not get past the header of a proxy is dropped, too, by reasons of its own.
     let mut dropped = by(DropReason::ALL, |reason| reason.name(), |reason| counters.dropped(reason));
     let headers = &transport.refused_headers;
-    dropped.extend(by(&Refusal::ALL, |reason| reason.name(), |reason| headers.of(reason)));
+    let refused = by(&Refusal::ALL, |reason| reason.name(), |reason| headers.of(reason));
+    dropped.extend(refused.into_iter().filter(|(name, _)| name != Refusal::Gone.name()));
     line["dropped"] = dropped.into();
     for (name, count) in totals(counters) {
         line[name] = count.into();
@@ -137,4 +139,27 @@ const fn totals(counters: &Counters) -> [(&'static str, u64); 15] {
 fn by<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str, count: impl Fn(T) -> u64) -> Map<String, Value> {
     let counted = all.iter().map(|one| (name(*one).to_owned(), count(*one))).filter(|(_, count)| *count > 0);
     counted.map(|(name, count)| (name, count.into())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use roundtable_proto::Seed;
+    use roundtable_proto::proxy::{Gate, Protocol};
+    use roundtable_proto::server::{Path, Transmit, Via};
+
+    use super::*;
+    use crate::server::Transport;
+
+    #[test]
+    fn what_could_not_go_out_is_not_among_what_was_dropped_of_what_came() {
+        let mut gate =
+            Gate::new(Protocol::V2, &["192.0.2.1".parse().unwrap()], Via(1), 1, &Seed::from_number(1));
+        let remote = "192.0.2.1:5".parse().unwrap();
+        gate.admit(roundtable_proto::Instant::from_micros(1), Path { remote, via: Via(0) }, b"RT")
+            .unwrap_err();
+        gate.push(&Transmit { path: Path { remote, via: Via(1) }, contents: b"answer", segment_size: 6 });
+        let transport = Transport { refused_headers: gate.refusals(), ..Transport::default() };
+        let line = line(&Stats { transport, ..Stats::default() }, "", Duration::ZERO);
+        assert_eq!((&line["dropped"], &line["way_gone"]), (&json!({ "header_missing": 1 }), &json!(1)));
+    }
 }

@@ -406,7 +406,7 @@ pub(super) struct Decode {
     note = "With --json:\n\
             second: server, uptime_s, peers, offers, datagrams_in, bytes_in, datagrams_out, bytes_out, answered, challenged, \
             relayed, stun, registrations, moves, forgotten, offers_opened, offers_answered, offers_timed_out, \
-            offers_closed, queue_full, filtered, send_errors, receive_errors, received, sent, refused, dropped"
+            offers_closed, queue_full, filtered, send_errors, receive_errors, way_gone, received, sent, refused, dropped"
 )]
 pub(super) struct Watch {
     /// the server's statssocket

@@ -37,6 +37,7 @@ pub(super) struct Line {
     pub(super) filtered: u64,
     pub(super) send_errors: u64,
     pub(super) receive_errors: u64,
+    pub(super) way_gone: u64,
     pub(super) received: Counts,
     pub(super) sent: Counts,
     pub(super) refused: Counts,

@@ -121,12 +121,18 @@ impl Panel {
             Self::Sent => facts.rows(|line| &line.sent),
             Self::Refused => facts.rows(|line| &line.refused),
             Self::Dropped => facts.rows(|line| &line.dropped),
-            Self::Socket => vec![
-                facts.row("queue full", |line| line.queue_full),
-                facts.row("kernel filter", |line| line.filtered),
-                facts.row("send errors", |line| line.send_errors),
-                facts.row("receive errors", |line| line.receive_errors),
-            ],
+            Self::Socket => {
+                let mut rows = vec![
+                    facts.row("queue full", |line| line.queue_full),
+                    facts.row("kernel filter", |line| line.filtered),
+                    facts.row("send errors", |line| line.send_errors),
+                    facts.row("receive errors", |line| line.receive_errors),
+                ];
+                // Only behind proxies that let flows end.
+                let gone = facts.row("way gone", |line| line.way_gone);
+                rows.extend((gone.total > 0).then_some(gone));
+                rows
+            }
             Self::Traffic | Self::RoundTrips => Vec::new(),
         }
     }

@@ -133,12 +133,6 @@ impl Ports {
         .await
     }
 
-    /// Tells whether there is more than one socket. Each has its turn, but the runtime does not say that there is something for the
-    /// others as long as it has not been let look.
-    pub(crate) fn are_several(&self) -> bool {
-        self.places.len() + self.branches.len() > 1
-    }
-
     /// Takes what is there at one of the sockets, without waiting; each of those that the runtime knows to have something has
     /// its turn.
     pub(crate) fn receive(&mut self, arrivals: &mut Arrivals) -> io::Result<()> {

@@ -4,7 +4,7 @@
 #[cfg(target_os = "linux")]
 use std::fs;
 
-use tokio::net::UdpSocket;
+use std::net::UdpSocket;
 
 /// The kernel's receive queue of one socket, as it stands in its table of sockets.
 #[derive(Clone, Copy, Debug)]

@@ -260,10 +260,8 @@ impl Server {
             }
         }
         self.note_queue(false);
-        if self.socket.are_several() {
-            // The runtime looks whether there is something at the others.
-            tokio::task::yield_now().await;
-        }
+        // The runtime looks whether there is something at other sockets, a signal among them: it is not asked by one that is busy.
+        tokio::task::yield_now().await;
     }
 
     /// Tells the engine whether the loop keeps up.

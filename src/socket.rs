@@ -3,16 +3,16 @@
 //! Owns the system calls (through quinn-udp and socket2) and the table of local addresses. Knows nothing of frames.
 
 mod sending;
+mod watch;
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::task::{Context, Poll};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use roundtable_proto::server::{Marker, Path, Via};
 use socket2::{Domain, Protocol, Type};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use watch::Watch;
 
 #[cfg(target_os = "linux")]
 use crate::filter::Level;
@@ -68,6 +68,7 @@ impl Arrivals {
 pub(crate) struct Socket {
     /// What is sent goes past the runtime, which would hold a new socket for full until it has looked at it.
     io: UdpSocket,
+    watch: Watch,
     state: UdpSocketState,
     /// Datagrams that the kernel takes as one train, as far as it has said at first.
     train_max: usize,
@@ -97,11 +98,11 @@ impl Socket {
     }
 
     fn of(socket: socket2::Socket, has_one_address: bool) -> io::Result<Self> {
-        let io = UdpSocket::from_std(socket.into())?;
-        let state = state_of(&io, has_one_address)?;
+        let io = UdpSocket::from(socket);
+        let (watch, state) = (Watch::new(&io)?, state_of(&io, has_one_address)?);
         let is_v6 = io.local_addr()?.is_ipv6();
         let train_max = state.max_gso_segments();
-        Ok(Self { io, state, train_max, is_v6, has_one_address, locals: Vec::new(), told: 0 })
+        Ok(Self { io, watch, state, train_max, is_v6, has_one_address, locals: Vec::new(), told: 0 })
     }
 
     /// Opens a socket for one of the addresses of this one, which has all: what comes to that address comes there then.
@@ -181,12 +182,12 @@ impl Socket {
 
     /// Waits until something can be received. Can be cancelled.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
+        self.watch.readable().await
     }
 
     /// Tells whether something can be received, and wakes the task once it can.
     pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_recv_ready(context)
+        self.watch.poll_readable(context)
     }
 
     /// Returns the one address that it is bound to.
@@ -202,14 +203,14 @@ impl Socket {
     }
 
     /// Takes what is there, without waiting.
-    pub(crate) fn receive(&self, arrivals: &mut Arrivals) -> io::Result<()> {
+    pub(crate) fn receive(&mut self, arrivals: &mut Arrivals) -> io::Result<()> {
         arrivals.count = 0;
         let mut chunks = arrivals.bytes.chunks_exact_mut(STRIDE).map(|chunk| &mut chunk[..TRAIN_BYTES]);
         let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        arrivals.count = self.io.try_io(Interest::READABLE, || {
-            self.state.recv((&self.io).into(), &mut buffers, &mut arrivals.metas)
-        })?;
+        arrivals.count = self
+            .watch
+            .receive(&self.io, || self.state.recv((&self.io).into(), &mut buffers, &mut arrivals.metas))?;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 use roundtable_proto::server::Transmit;
 
+use tokio::net::UdpSocket;
+
 use super::*;
 
 #[tokio::test]
@@ -26,7 +28,7 @@ async fn datagrams_are_answered_from_the_address_that_was_asked() {
 
 #[tokio::test]
 async fn both_families_are_served_by_one_socket() {
-    let server = Socket::bind(None, 0).unwrap();
+    let mut server = Socket::bind(None, 0).unwrap();
     let to = server.local_addr().unwrap();
     if !to.is_ipv6() {
         return;
@@ -115,4 +117,37 @@ async fn drops_of_several_queues_are_counted_once() {
     let each: u64 = queues.iter().map(|queue| Queue::drops(&[*queue], 0).unwrap().in_all()).sum();
     let all = Queue::drops(&queues, 0).unwrap();
     assert_eq!((all.full, all.filtered), (each, 0));
+}
+
+/// Tells whether something can be received, as far as the runtime has been told.
+fn is_readable(socket: &Socket) -> bool {
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    socket.poll_readable(&mut context).is_ready()
+}
+
+#[tokio::test]
+async fn busy_socket_is_not_waited_for_until_it_is_empty() {
+    let mut server = Socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(server.local_addr().unwrap()).unwrap();
+    let mut arrivals = Arrivals::new();
+    for round in 0..3 {
+        for received in 1..watch::BUSY + 4 {
+            client.send(b"question").unwrap();
+            server.readable().await.unwrap();
+            server.receive(&mut arrivals).unwrap();
+            assert_eq!(server.watch.is_waiting(), received < watch::BUSY, "round {round}, {received}");
+        }
+        assert!(is_readable(&server), "one that is busy is asked");
+        let empty = server.receive(&mut arrivals).unwrap_err();
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+        assert!(server.watch.is_waiting());
+        // The runtime takes a new socket for readable until it has been asked.
+        let _empty = server.receive(&mut arrivals).unwrap_err();
+        assert!(!is_readable(&server), "round {round}");
+        client.send(b"question").unwrap();
+        server.readable().await.unwrap();
+        server.receive(&mut arrivals).unwrap();
+        let _empty = server.receive(&mut arrivals).unwrap_err();
+    }
 }

@@ -145,22 +145,39 @@ pub(crate) fn shutdown_signal() -> io::Result<impl Future<Output = &'static str>
 
 /// Takes over the signal of a terminal that has gone, and gives its name where the process was started at one. Elsewhere it
 /// comes from scripts that mean other daemons: to end upon it would end the server for good, since supervisors take that
-/// for an end that was asked for.
+/// for an end that was asked for. Where it is to be ignored it stays so.
 #[cfg(unix)]
 fn hangup() -> io::Result<impl Future<Output = &'static str>> {
     use std::io::IsTerminal;
+    use tokio::signal::unix::{SignalKind, signal};
 
-    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+    let mut hangup =
+        if is_ignored(SignalKind::hangup()) { None } else { Some(signal(SignalKind::hangup())?) };
     let is_at_terminal = io::stdin().is_terminal();
     Ok(async move {
+        let Some(hangup) = &mut hangup else { return std::future::pending().await };
+        let mut level = log::Level::Warn;
         while hangup.recv().await.is_some() && !is_at_terminal {
-            log::warn!(
+            log::log!(
+                level,
                 "SIGHUP changes nothing: the log file is opened anew by itself when it was moved, and the configuration is read at \
                  the start only"
             );
+            // Some scripts send it every night.
+            level = log::Level::Debug;
         }
         "SIGHUP"
     })
+}
+
+/// Tells whether whoever started this process has had it ignore a signal (`nohup`, `trap '' HUP`); no where the system does
+/// not say. A signal that is taken over is ignored no longer.
+#[cfg(unix)]
+fn is_ignored(signal: tokio::signal::unix::SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal.as_raw_value() - 1) & 1 == 1
 }
 
 /// There is no such signal here.

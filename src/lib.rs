@@ -29,7 +29,7 @@ mod socket;
 
 pub use client::Client;
 pub use roundtable_proto as proto;
-pub use server::{Server, StartError, Stats, StatsHandle};
+pub use server::{MemoryError, Server, StartError, Stats, StatsHandle};
 
 /// The README's examples are compiled with the documentation's.
 #[cfg(doctest)]

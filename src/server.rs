@@ -25,7 +25,7 @@ use crate::queue::Drops;
 use crate::seed;
 use crate::socket::Arrivals;
 
-pub use start::StartError;
+pub use start::{MemoryError, StartError};
 #[cfg(feature = "cli")]
 pub(crate) use start::{memory, too_much};
 pub use stats::{Stats, StatsHandle, Transport};

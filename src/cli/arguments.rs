@@ -22,7 +22,8 @@ pub struct Arguments {
     /// YAML file to read; default config.yaml in the working directory, and if that is missing the built-in defaults
     #[argh(option, arg_name = "FILE")]
     config_file_path: Option<PathBuf>,
-    /// read the file, try what it names, print what would be in use and exit; binds and changes nothing
+    /// read the file, try what it names, print what would be in use and exit; binds and changes nothing, so whether addresses and
+    /// ports are to be had only a start can tell
     #[argh(switch)]
     check: bool,
     /// print the version and exit

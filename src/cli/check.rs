@@ -14,7 +14,8 @@ use crate::server;
 
 /// Prints what would be in use, as YAML that is the same configuration.
 ///
-/// Whether the addresses are free only a start can tell.
+/// Whether the addresses are there and free, and whose a live statistics socket or another user's capture is, only a start can
+/// tell.
 ///
 /// # Errors
 ///
@@ -44,7 +45,7 @@ pub fn check(config: &Config, origin: &Origin) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tries everything that a start would need but the addresses. Returns the bytes of memory.
+/// Tries what a start would need. Returns the bytes of memory.
 fn failures(config: &Config) -> Result<usize, Vec<Failure>> {
     let mut failures = Vec::new();
     if let Some(path) = config.logfile.as_deref().filter(|_| config.loglevel != LogLevel::None)
@@ -83,7 +84,11 @@ fn writable(path: &Path) -> io::Result<()> {
             OpenOptions::new().append(true).open(path).map(drop)
         }
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => makeable(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
+            // It leads nowhere yet, and what it names would be made. Links in a circle are another error.
+            Ok(target) => writable(&path.parent().unwrap_or(Path::new("")).join(target)),
+            Err(_) => makeable(path),
+        },
         Err(error) => Err(error),
     }
 }
@@ -92,17 +97,29 @@ fn writable(path: &Path) -> io::Result<()> {
 fn secret(path: &Path) -> Result<(), SecretFileError> {
     match secret_file::load(path)? {
         Some(_) => Ok(()),
-        None => makeable(path).map_err(|error| SecretFileError::Io { path: path.to_owned(), error }),
+        None => new(path).map_err(|error| SecretFileError::Io { path: path.to_owned(), error }),
+    }
+}
+
+/// Tells whether a file can be made where there must be none, not even a link that leads nowhere.
+fn new(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => makeable(path),
     }
 }
 
 /// Tells whether a socket can be made. One that is there is a running server's, or is replaced.
 fn socket(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    if let Ok(found) = fs::symlink_metadata(path)
-        && !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type())
     {
-        return Err(io::ErrorKind::AlreadyExists.into());
+        if let Ok(found) = fs::symlink_metadata(path)
+            && !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type())
+        {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        // The path of a socket is shorter than others.
+        std::os::unix::net::SocketAddr::from_pathname(path)?;
     }
     makeable(path)
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use crate::config::{Config, ConfigError, Key, Origin};
 use crate::logging::LoggingError;
 use crate::secret_file::SecretFileError;
-use crate::server::StartError;
+use crate::server::{MemoryError, StartError};
 
 /// Exit code for what fails while the server starts or runs.
 const EX_FAILURE: u8 = 1;
@@ -30,7 +30,7 @@ pub enum Failure {
     /// The secret file is refused.
     Secret(SecretFileError),
     /// The system does not give the memory that the limits need.
-    Memory(StartError),
+    Memory(MemoryError),
     /// The capture file cannot be made.
     Capture {
         /// Where it was to be.
@@ -81,7 +81,7 @@ impl Failure {
         let source = match error {
             StartError::System(source) => source,
             StartError::Secret(error) => return Self::Secret(error),
-            StartError::Memory(_) => return Self::Memory(error),
+            StartError::Memory(error) => return Self::Memory(error),
             StartError::Capture(source) => {
                 return Self::Capture { path: config.capturefile.clone().unwrap_or_default(), source };
             }
@@ -108,7 +108,7 @@ impl Failure {
         match self {
             Self::Logging(LoggingError::Unopenable { .. }) => Some(Key::LogFile),
             Self::Secret(_) => Some(Key::SecretFile),
-            Self::Memory(_) => Some(Key::MaxPeers),
+            Self::Memory(error) => Some(error.most),
             Self::Capture { .. } => Some(Key::CaptureFile),
             Self::Stats { .. } => Some(Key::StatsSocket),
             Self::Bind { source, .. } => Some(by_kind(source, Key::LocalAddress, Key::LocalPort)),
@@ -237,10 +237,11 @@ fn remedy(kind: io::ErrorKind, port: u16) -> Option<String> {
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Usage(_) | Self::Memory(_) | Self::Several(_) => None,
+            Self::Usage(_) | Self::Several(_) => None,
             Self::Asked { failure, .. } => Some(failure),
             Self::Config(error) => Some(error),
             Self::Secret(error) => Some(error),
+            Self::Memory(error) => Some(error),
             Self::Logging(error) => Some(error),
             Self::Runtime(source)
             | Self::Capture { source, .. }

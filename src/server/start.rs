@@ -10,7 +10,7 @@ use roundtable_proto::Seed;
 use roundtable_proto::server::{self as engine, LastingSecret, Limits};
 
 use crate::capture::{Capture, Extent};
-use crate::config::Config;
+use crate::config::{Config, Key};
 use crate::memory;
 use crate::ports::{BindError, Ports};
 use crate::secret_file::{self, SecretFileError};
@@ -32,8 +32,8 @@ pub enum StartError {
     },
     /// The file of `secretfile` is refused.
     Secret(SecretFileError),
-    /// The system does not give the memory that `maxpeers` and `maxoffers` need: so many bytes, reserved at the start.
-    Memory(usize),
+    /// The system does not give the memory that `maxpeers` and `maxoffers` need.
+    Memory(MemoryError),
     /// The file of `capturefile` cannot be made.
     Capture(io::Error),
 }
@@ -44,12 +44,7 @@ impl fmt::Display for StartError {
             Self::System(error) => error.fmt(f),
             Self::Alternate { address, error } => write!(f, "altport or altaddress, {address}: {error}"),
             Self::Secret(error) => write!(f, "secretfile: {error}"),
-            Self::Memory(bytes) => write!(
-                f,
-                "maxpeers and maxoffers reserve {} MiB, which the system does not give: lower them, or raise its limit \
-                 (ulimit -v)",
-                bytes.div_ceil(1 << 20)
-            ),
+            Self::Memory(error) => error.fmt(f),
             Self::Capture(error) => write!(f, "capturefile: {error}"),
         }
     }
@@ -57,9 +52,37 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+/// The memory that the tables reserve at the start is not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryError {
+    /// How much.
+    pub bytes: usize,
+    /// The key that asks for most of it.
+    pub most: Key,
+}
+
+impl fmt::Display for MemoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "maxpeers and maxoffers reserve {} MiB, which the system does not give: lower them, or raise its limit \
+             (ulimit -v)",
+            self.bytes.div_ceil(1 << 20)
+        )
+    }
+}
+
+impl std::error::Error for MemoryError {}
+
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {
         Self::System(error)
+    }
+}
+
+impl From<MemoryError> for StartError {
+    fn from(error: MemoryError) -> Self {
+        Self::Memory(error)
     }
 }
 
@@ -75,14 +98,15 @@ impl From<BindError> for StartError {
 /// Returns the bytes that a server with this configuration reserves.
 ///
 /// # Errors
-/// [`StartError::Memory`]: the system would not give as much.
-pub(crate) fn memory(config: &Config) -> Result<usize, StartError> {
-    let tables = engine::Config {
-        max_peers: config.maxpeers.get(),
-        max_offers: config.maxoffers.get(),
-        ..engine::Config::default()
+/// The system would not give as much.
+pub(crate) fn memory(config: &Config) -> Result<usize, MemoryError> {
+    let tables = |max_peers, max_offers| {
+        engine::Config { max_peers, max_offers, ..engine::Config::default() }.reserved()
     };
-    is_to_be_had(tables.reserved())
+    let (peers, offers) = (config.maxpeers.get(), config.maxoffers.get());
+    let most = if tables(peers, 0) < tables(0, offers) { Key::MaxOffers } else { Key::MaxPeers };
+    let bytes = tables(peers, offers).saturating_add(FIXED_MEMORY);
+    if is_to_be_had(bytes) { Ok(bytes) } else { Err(MemoryError { bytes, most }) }
 }
 
 /// Says what the engine is allowed to do and to hold.
@@ -109,12 +133,10 @@ pub(super) fn engine_config(
     })
 }
 
-/// Asks for memory and gives it back, because a table that does not get it would end the process without a reason. Returns
-/// how much that was.
-fn is_to_be_had(bytes: usize) -> Result<usize, StartError> {
-    let bytes = bytes.saturating_add(FIXED_MEMORY);
+/// Asks for memory and gives it back, because a table that does not get it would end the process without a reason.
+fn is_to_be_had(bytes: usize) -> bool {
     let mut trial: Vec<u8> = Vec::new();
-    trial.try_reserve_exact(bytes).map(|()| bytes).map_err(|_| StartError::Memory(bytes))
+    trial.try_reserve_exact(bytes).is_ok()
 }
 
 /// Says what is wrong with so many bytes on this host, if anything is: the kernel promises more than it has, and ends who comes

@@ -80,6 +80,33 @@ fn everything_that_would_keep_it_from_starting_is_told_with_its_line() {
 }
 
 #[test]
+#[cfg(unix)]
+fn links_that_lead_nowhere_and_a_long_path_of_a_socket_are_what_they_are_at_a_start() {
+    use std::os::unix::fs::symlink;
+
+    // A server would make what the link in the first line names.
+    let here = Place::with_config("check-link-here", &format!("{LOCAL}logfile: link\n"));
+    symlink("there", here.path("link")).unwrap();
+    let ended = here.run(["--check"]);
+    assert_eq!((ended.status.code(), ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!(entries(&here), ["config.yaml", "link"]);
+
+    let long = format!("statssocket: {}\n", "s".repeat(108));
+    for (number, line) in
+        ["logfile: link\n", "capturefile: link\n", "secretfile: single\n", &long].into_iter().enumerate()
+    {
+        let place = Place::with_config(&format!("check-link-{number}"), &format!("{LOCAL}{line}"));
+        symlink("missing/there", place.path("link")).unwrap();
+        symlink("there", place.path("single")).unwrap();
+        let (checked, started) = (place.run(["--check"]), place.run(NO_ARGUMENTS));
+        assert_eq!((checked.status.code(), checked.stdout.as_str()), (Some(CONFIG), ""), "{line}");
+        assert_eq!(started.status.code(), Some(CONFIG), "{line}");
+        let place_of = |text: &str| text.split_inclusive(": ").take(3).collect::<String>();
+        assert_eq!(place_of(&checked.stderr), place_of(&started.stderr), "{line}");
+    }
+}
+
+#[test]
 fn mistakes_in_the_file_are_those_of_a_start() {
     let place = Place::with_config("check-content", "timeout: 0\nlocalprot: 5\n");
     let (checked, started) = (place.run(["--check"]), place.run(NO_ARGUMENTS));

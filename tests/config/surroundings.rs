@@ -92,13 +92,13 @@ fn closed_standard_output_ends_nothing() {
 
 #[test]
 fn hangup_without_a_terminal_ends_nothing_and_says_what_it_does_not_do() {
-    let place = Place::with_config("hangup", LOCAL);
+    let place = Place::with_config("hangup", &format!("{LOCAL}loglevel: debug\n"));
     let mut server = place.start(NO_ARGUMENTS);
     listening(&mut server);
-    for _ in 0..2 {
+    for level in ["WARN", "DEBUG", "DEBUG"] {
         server.signal("HUP");
         let line = server.line_with("SIGHUP");
-        assert!(line.contains("WARN") && line.contains("SIGHUP changes nothing: "), "{line}");
+        assert!(line.contains(level) && line.contains("SIGHUP changes nothing: "), "{line}");
     }
     assert_eq!(server.stop().stderr, "");
 }

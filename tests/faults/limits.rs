@@ -7,8 +7,13 @@ use crate::rig::configuration;
 
 /// Runs the server under a shell that has set a limit, until it ends by itself or listens. Tells whether it did.
 fn run(limit: &str) -> (bool, Output) {
+    run_with(limit, "")
+}
+
+/// The same, with these lines after the first two.
+fn run_with(limit: &str, yaml: &str) -> (bool, Output) {
     let directory = tempfile::tempdir().unwrap();
-    let file = configuration(directory.path(), "localaddress: '127.0.0.1'\nlocalport: 0\n");
+    let file = configuration(directory.path(), &format!("localaddress: '127.0.0.1'\nlocalport: 0\n{yaml}"));
     let mut child = Command::new("sh")
         .args(["-c", &format!("{limit}; exec \"$0\" --config-file-path \"$1\"")])
         .arg(env!("CARGO_BIN_EXE_signallingserver"))
@@ -72,6 +77,20 @@ fn too_little_memory_ends_the_start_and_says_so() {
         }
     }
     assert!((1..LIMITS.len() as u32).contains(&refused));
+}
+
+#[test]
+fn memory_that_is_not_to_be_had_is_told_with_the_line_that_asks_for_most_of_it() {
+    for (yaml, line) in [
+        ("maxoffers: 4000000\n", ":3: "),
+        ("maxpeers: 10\nmaxoffers: 4000000\n", ":4: "),
+        ("maxpeers: 16000000\nmaxoffers: 10\n", ":3: "),
+    ] {
+        let (serves, ended) = run_with("ulimit -v 300000", yaml);
+        let error = String::from_utf8_lossy(&ended.stderr);
+        let told = format!("config.yaml{line}maxpeers and maxoffers reserve ");
+        assert!(!serves && error.contains(&told), "{yaml}: {error}");
+    }
 }
 
 #[test]

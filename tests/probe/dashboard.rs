@@ -137,6 +137,22 @@ fn server_that_was_started_at_a_terminal_ends_with_it() {
 }
 
 #[test]
+fn server_that_is_to_ignore_that_its_terminal_ends_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let config = place.path().join("config.yaml");
+    std::fs::write(&config, "localport: 0\nlocaladdress: '127.0.0.1'\n").unwrap();
+    let ignoring = "trap '' HUP; exec \"$0\" --config-file-path \"$1\"";
+    let words = ["-c", ignoring, env!("CARGO_BIN_EXE_signallingserver"), config.to_str().unwrap()];
+    let server = Terminal::start("sh", &words, 150, 30);
+    server.wait_for("the address", |rows| rows.iter().any(|row| row.contains("listening on 127.0.0.1:")));
+    server.signal("HUP");
+    server.signal("TERM");
+    let left = server.wait();
+    assert_eq!(left.code, Some(0), "{left:?}");
+    assert!(left.text.iter().any(|row| row.ends_with("ending upon SIGTERM")), "{left:?}");
+}
+
+#[test]
 fn lines_are_told_on_a_terminal_that_wants_them_or_has_no_keys() {
     let place = tempfile::tempdir().unwrap();
     let socket = place.path().join("stats");

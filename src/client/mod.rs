@@ -307,6 +307,12 @@ impl Client {
         *self.registration.borrow()
     }
 
+    /// Returns how the registration stands now, and takes it as seen: [`Client::registration_changed`] waits for what comes
+    /// after it.
+    pub fn see_registration(&mut self) -> Registration {
+        *self.registration.borrow_and_update()
+    }
+
     /// Waits until the client is registered and returns the observed address. Can be cancelled.
     ///
     /// # Errors
@@ -329,7 +335,8 @@ impl Client {
         }
     }
 
-    /// Waits for the next change of the registration and returns it. Can be cancelled.
+    /// Waits for the next change of the registration since it was last seen, by this or by
+    /// [`Client::see_registration`], and returns it. Can be cancelled.
     ///
     /// # Errors
     /// [`ClientError::Ended`].

@@ -115,7 +115,7 @@ pub(super) async fn registered_with(
 /// Waits until there is no use in waiting.
 async fn decided(client: &mut Client, deadline: Instant, mut note: impl FnMut(RefusalCode)) {
     loop {
-        let state = client.registration();
+        let state = client.see_registration();
         if let Registration::Refused { code, .. } = state {
             note(code);
         }

@@ -211,3 +211,17 @@ async fn pings_at_once_are_all_answered() {
     let port = client.local_addr().port();
     assert_eq!((one.unwrap().observed.port(), another.unwrap().observed.port()), (port, port));
 }
+
+#[tokio::test]
+async fn registration_that_was_seen_is_no_change() {
+    let (server, _) = serve(&local());
+    let mut client = Peer::join(server, 1).await.client;
+    assert!(matches!(client.see_registration(), Registration::Registered { .. }));
+    tokio::select! {
+        biased;
+        change = client.registration_changed() => panic!("{change:?}"),
+        () = std::future::ready(()) => {}
+    }
+    within(client.unregister()).await.unwrap();
+    assert_eq!(within(client.registration_changed()).await, Ok(Registration::Unregistered));
+}

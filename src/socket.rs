@@ -43,7 +43,8 @@ pub(crate) struct Arrivals {
 
 impl Arrivals {
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; BATCH_SIZE * STRIDE], metas: [RecvMeta::default(); BATCH_SIZE], count: 0 }
+        // Not zero, which the system would give as pages that are found when they are first written: in the midst of a burst.
+        Self { bytes: vec![1; BATCH_SIZE * STRIDE], metas: [RecvMeta::default(); BATCH_SIZE], count: 0 }
     }
 
     /// Counts the trains that the last receive brought.

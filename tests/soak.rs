@@ -42,9 +42,9 @@ const RESIDENTS: usize = 100;
 const VISITORS: usize = 40;
 /// From the end of all traffic until who has left without a word is forgotten: PEER_TTL, its slack, and some.
 const AFTERMATH: Duration = Duration::from_secs(68);
-/// Bytes by which the server's resident memory may grow once everything has happened for a while: what was made at the
-/// start is first touched page by page, the deeper a batch the more of it. 2 MiB receive a batch, 1 MiB is for the tables.
-const GROWTH_MAX: u64 = 3 << 20;
+/// Bytes by which the server's resident memory may grow once everything has happened for a while: pages of tables that were
+/// made at the start are touched one by one.
+const GROWTH_MAX: u64 = 1 << 20;
 
 /// What all parts of the crowd share.
 struct Shared {

@@ -32,6 +32,7 @@ mod config;
 mod cookie;
 mod crowd;
 mod discovery;
+mod ending;
 mod foresight;
 mod index;
 mod limits;
@@ -77,7 +78,7 @@ use crate::keyed::{Generator, Prf, Seed};
 use crate::outbox::Outbox;
 pub use crate::outbox::Transmit;
 use crate::stun::is_stun;
-use crate::wire::{self, Address, ErrorCode, Frame, Keepalive, Kind, PeerId, Pong, Session, Unregister};
+use crate::wire::{self, Address, ErrorCode, Frame, Keepalive, Kind, Pong, Session};
 use budget::Budget;
 use cookie::Cookies;
 use crowd::Crowd;
@@ -85,10 +86,10 @@ use discovery::Discovery;
 use foresight::Foresight;
 use names::Names;
 use offenders::Offenders;
-use offers::{Offer, OfferSlot, Offers, Stage};
+use offers::Offers;
 use path::Endpoint;
 use pressure::{Gauge, News};
-use registry::{Peer, PeerSlot, Registry, Standing};
+use registry::{PeerSlot, Registry, Standing};
 use ticket::Tickets;
 
 /// For how long after its start a server asks to retry what it does not know. SPEC 10
@@ -438,51 +439,6 @@ impl Server {
             | Frame::PunchNow(_)
             | Frame::Error(_) => Ok(Outcome::Dropped(DropReason::NotForServer)),
         }
-    }
-
-    fn handle_unregister(&mut self, sender: Sender, unregister: &Unregister) -> Outcome {
-        if let Some(peer) = self.end_session(sender.slot) {
-            self.event(Event::Unregistered { peer });
-        }
-        self.send(sender.path, &Frame::Unregistered(*unregister));
-        Outcome::Answered(Kind::Unregistered)
-    }
-
-    /// Ends an offer whose time is over. The notice goes to the address that paid for it, or nowhere. SPEC 11
-    fn handle_offer_over(&mut self, slot: OfferSlot, offer: &Offer) {
-        let caller =
-            self.registry.by_session(offer.caller).map(|(slot, peer)| (slot, peer.path(), peer.endpoint));
-        if let Some(calls) = caller.and_then(|(caller, ..)| self.registry.calls_mut(caller)) {
-            self.offers.remove(slot, calls);
-        }
-        match offer.stage {
-            Stage::Answered => {}
-            Stage::Pending => {
-                self.counters.offers_timed_out += 1;
-                self.event(Event::OfferTimedOut { offer: offer.id });
-                match caller {
-                    Some((_, path, endpoint)) if endpoint == offer.payer => {
-                        let kind = Kind::Offer.number();
-                        self.refuse(path, kind, offer.id.reference(), ErrorCode::Timeout.into());
-                    }
-                    Some(_) | None => self.counters.notices_withheld += 1,
-                }
-            }
-        }
-    }
-
-    /// Ends a session and all offers of which its peer is the caller. No notice is owed to somebody who has gone.
-    fn end_session(&mut self, slot: PeerSlot) -> Option<PeerId> {
-        let (identifier, peer) = self.registry.remove(slot)?;
-        self.close_calls(&peer);
-        Some(identifier)
-    }
-
-    /// Closes what a peer had open that is no longer registered, and says how many offers that were.
-    fn close_calls(&mut self, peer: &Peer) -> usize {
-        let closed = self.offers.end(peer.calls);
-        self.counters.offers_closed += closed as u64;
-        closed
     }
 
     fn send(&mut self, path: Path, frame: &Frame<'_>) {
